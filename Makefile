@@ -1,0 +1,44 @@
+# Every target does its own set-up in .venv; nothing else of this machine is touched.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+INTERACTIVE ?=
+PYTEST_ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test simulate bench lint format lock docs image compose clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+
+$(STAMP): requirements/dev.txt pyproject.toml
+	@echo "setting up $(VENV) with $$($(PYTHON) --version) (about a minute the first time)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/dev.txt
+	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps --editable .
+	@touch $@
+
+demo: $(STAMP) ## watch a seat being taken, kept, given back, lost and reclaimed (INTERACTIVE=1 leaves it running)
+	@$(BIN)/mock-activation demo $(if $(INTERACTIVE),--interactive)
+
+test: $(STAMP) ## everything that needs only Python
+	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(STAMP) ## style, types, direction of imports
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+format: $(STAMP) ## put the code into shape
+	@$(BIN)/ruff check --fix --quiet . || true
+	@$(BIN)/ruff format .
+
+lock: $(STAMP) ## pin every dependency by version and hash, without addresses
+	@$(BIN)/python -m pip --quiet install uv
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements/run.txt
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --group dev -o requirements/dev.txt
+
+clean: ## remove what was built
+	@rm -rf $(VENV) build dist .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,1 @@
+"""The commands; each module imports only what its command needs."""

@@ -1,0 +1,99 @@
+"""What the agent's side asks of the outside, as small Protocols named after their roles.
+
+An adapter knows one outside thing, one call is one attempt with a total time-out, and every failure is an exception of
+``sidecar.errors`` (``from`` the library's own). Cancelling a call must be safe at any await.
+"""
+
+from collections.abc import AsyncIterator
+from enum import StrEnum
+from typing import Protocol
+
+from sidecar.core.facts import AppReport, KeySnapshot, Licence
+from sidecar.core.records import Listing, Owner, SeatRecord, Sight, Stored
+from sidecar.secrets import Secret
+
+
+class Deactivation(StrEnum):
+    """A definite answer to a deactivation (rule 6)."""
+
+    RELEASED = "released"
+    UNKNOWN = "unknown"
+    """404: unknown or already released; counts only when seen twice, far enough apart."""
+
+
+class ActivationServer(Protocol):
+    """The vendor's activation server (protocol.md section 1)."""
+
+    async def activate(self, key: Secret, deployment_id: str) -> Licence:
+        """Take a seat. Raises ``ActivationRefused`` or ``ActivationOutage``."""
+
+    async def deactivate(self, key: Secret, deployment_id: str) -> Deactivation:
+        """Give a seat back. Raises ``ActivationOutage`` for everything that is not definite."""
+
+
+class App(Protocol):
+    """ICAP Server's REST API (protocol.md section 2)."""
+
+    async def report(self) -> AppReport:
+        """Ask for deployment ID, licence and readiness. Raises ``AppOutage``."""
+
+    async def upload(self, licence: Licence) -> None:
+        """Deliver the licence file. Raises ``UploadRefused`` or ``AppOutage``."""
+
+    async def activate(self, key: Secret) -> None:
+        """Tell the product to activate its own ID with this key. Raises ``AppOutage``."""
+
+    async def knock(self) -> None:
+        """Open and close a connection to the REST port. Raises ``AppOutage`` (``REFUSED`` or ``SILENT``)."""
+
+
+class Ledger(Protocol):
+    """Where seat records live. All writes are compare-and-swap; all raise ``LedgerOutage``."""
+
+    async def list(self) -> Listing:
+        """Return everything in it."""
+
+    async def read(self, name: str) -> Stored | None:
+        """Return one record, or None."""
+
+    async def create(self, record: SeatRecord) -> Stored:
+        """Write a record that must not exist yet. Raises ``Conflict``."""
+
+    async def replace(self, expected: Stored, record: SeatRecord) -> Stored:
+        """Write over exactly ``expected.version``. Raises ``Conflict``."""
+
+    async def erase(self, expected: Stored) -> None:
+        """Remove exactly ``expected.version``. Raises ``Conflict`` (``current`` None: it was gone already)."""
+
+    def follow(self) -> AsyncIterator[Listing]:
+        """Yield the ledger's content now and after each change, until closed."""
+
+
+class Owners(Protocol):
+    """Tells whether the owners of records live (rules 10 and 11)."""
+
+    async def look(self, owner: Owner) -> Sight:
+        """Look at one owner. Raises ``LedgerOutage`` where looking itself fails."""
+
+    async def sees_itself(self) -> bool:
+        """Prove that we can see: our own instance must be visible, or nobody else's absence means anything."""
+
+
+class Keys(Protocol):
+    """The activation keys, by fingerprint."""
+
+    async def poll(self) -> KeySnapshot:
+        """Read the key folder again; what is unusable is no change. Never raises for a bad folder."""
+
+    def reveal(self, fingerprint: str) -> Secret | None:
+        """Return the key with this fingerprint, if it was ever seen by this process."""
+
+
+class RestartFile(Protocol):
+    """The file ``restart-app`` in the folder shared with the app (design.md section 5). Raises ``OSError``."""
+
+    def touch(self) -> None:
+        """Make it, or make it young again."""
+
+    def remove(self) -> None:
+        """Remove it if it is there."""
