@@ -1,0 +1,312 @@
+"""Keys, seats and quotas: what the vendor's activation server knows and decides (protocol.md section 1).
+
+Pure: no HTTP, no clock (``now`` is passed), no random. The wire format, the control API and simulations of whole fleets
+all stand on this one class, so a simulation sees exactly the answers that the network would bring::
+
+    history: list[Change] = []
+    pool = Pool({"ABCD-...": 2}, on_change=history.append)
+    pool.activate("ABCD-...", "MSCL0123...", "1", now=0.0)   # -> Answer(200, "Ok", b"...", Outcome.ACTIVATED)
+    pool.deactivate("ABCD-...", "MSCL0123...", now=1.0)      # -> Answer(200, "Ok", b"...", Outcome.RELEASED)
+
+A key is never in an answer, a change, a seat or a view: only its fingerprint is.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from mock_activation.answers import (
+    ACTIVATION_FAILED,
+    DEACTIVATION_FAILED,
+    EXPIRED_SENTENCE,
+    INVALID,
+    INVALID_SENTENCE,
+    NO_SEATS_SENTENCE,
+    NOT_ACTIVE_SENTENCE,
+    NOT_FOUND,
+    OK,
+    SUSPENDED_SENTENCE,
+    UNKNOWN_KEY_SENTENCE,
+    Answer,
+    Outcome,
+)
+from mock_activation.licence_file import YEAR, product_part, render
+from mock_activation.secrecy import fingerprint
+from mock_activation.switches import DeploymentIds, Phrases, Quantity, ReleaseBody, SamePair, Switches, UnknownPair
+
+_KEY = re.compile(r"[A-Za-z0-9]{4}(?:-[A-Za-z0-9]{4}){6,7}")
+_STRICT_ID = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}[0-9A-Fa-f]{32}")
+_ANY_ID = re.compile(r"[!-~]{1,128}")
+_QUANTITY = re.compile(r"[1-9][0-9]{0,5}")
+
+
+class KeyState(StrEnum):
+    """What the server thinks of a key."""
+
+    OK = "ok"
+    UNKNOWN = "unknown"
+    """As if it had never been issued."""
+    EXPIRED = "expired"
+    SUSPENDED = "suspended"
+
+
+class Move(StrEnum):
+    """How a seat changed hands."""
+
+    TAKEN = "taken"
+    RELEASED = "released"
+    FORCED = "forced"
+    """Taken away over the control API, by a reset, or because its key was removed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """A seat was taken or became free. ``used`` is how many seats of the key are taken afterwards."""
+
+    at: float
+    key_fingerprint: str
+    deployment: str
+    move: Move
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class KeySpec:
+    """What a key allows. ``expires_at``: seconds since the epoch in the sense of ``now``; None: a year from now."""
+
+    seats: int
+    state: KeyState = KeyState.OK
+    expires_at: float | None = None
+    product_id: str = "MSICAP"
+    product_name: str = "MetaDefender ICAP Server (mock)"
+    licensed_to: str = "Mock Customer"
+    licensed_engines: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Seat:
+    """One active (key, deployment ID). ``units`` is 1 unless a switch lets a deployment take more."""
+
+    deployment: str
+    taken_at: float
+    last_contact: float
+    units: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class KeyView:
+    """A key as it may be shown; ``taken`` in the order in which the seats were taken."""
+
+    fingerprint: str
+    spec: KeySpec
+    used: int
+    taken: tuple[Seat, ...]
+
+
+@dataclass(slots=True)
+class _Key:
+    fingerprint: str
+    spec: KeySpec
+    product: str
+    used: int = 0
+    seats: dict[str, Seat] = field(default_factory=dict)
+
+
+class Pool:
+    """All keys with their seats. Not thread-safe; every call is complete when it returns."""
+
+    def __init__(
+        self,
+        keys: Mapping[str, KeySpec | int] | None = None,
+        switches: Switches | None = None,
+        *,
+        on_change: Callable[[Change], None] | None = None,
+    ) -> None:
+        """Start with these keys (a number stands for that many seats) and no seat taken."""
+        self.switches = switches or Switches()
+        self._on_change = on_change
+        self._keys: dict[str, _Key] = {}
+        for text, spec in (keys or {}).items():
+            self.put(text, spec)
+
+    # -- what the vendor's clients may ask ---------------------------------------------------------------------------
+
+    def activate(self, key: str | None, deployment: str | None, quantity: str | int | None, now: float) -> Answer:
+        """Take a seat, or say why not. None is a missing parameter.
+
+        Validated in the order key, deployment, quantity, then the key's state, then the quota (protocol.md section 1).
+        """
+        known = self._keys.get(key) if key is not None else None
+        # A key that was put here is well-formed whatever it looks like; the shape only tells malformed from unknown.
+        if known is None and (key is None or _KEY.fullmatch(key) is None):
+            return self._invalid("Activation Key", Outcome.INVALID_KEY)
+        if deployment is None or not self._is_deployment_id(deployment):
+            return self._invalid("Deployment ID", Outcome.INVALID_DEPLOYMENT)
+        if quantity is None or _QUANTITY.fullmatch(str(quantity)) is None:
+            return self._invalid("quantity", Outcome.INVALID_QUANTITY)
+        if known is None:
+            return self._failed(UNKNOWN_KEY_SENTENCE, Outcome.UNKNOWN_KEY)
+        refusal = self._refusal_by_state(known.spec, now)
+        if refusal is not None:
+            return refusal
+        count = int(quantity)
+        seat = known.seats.get(deployment)
+        wanted = self._units(seat, count)
+        held = 0 if seat is None else seat.units
+        if wanted > held and known.used + wanted - held > known.spec.seats:
+            return self._failed(NO_SEATS_SENTENCE, Outcome.NO_SEATS)
+        known.seats[deployment] = Seat(deployment, now if seat is None else seat.taken_at, now, wanted)
+        if wanted > held:
+            known.used += wanted - held
+            self._tell(now, known, deployment, Move.TAKEN)
+        ends = known.spec.expires_at
+        body = render(known.product, deployment, expires_at=now + YEAR if ends is None else ends, quantity=count)
+        return self._answer(OK, body, Outcome.ACTIVATED)
+
+    def deactivate(self, key: str | None, deployment: str | None, now: float) -> Answer:
+        """Give a seat back; the key's state does not matter, a pair that is not active is told as such."""
+        known = self._keys.get(key) if key is not None else None
+        if known is None and (key is None or _KEY.fullmatch(key) is None):
+            return self._invalid("Activation Key", Outcome.INVALID_KEY)
+        if deployment is None or not self._is_deployment_id(deployment):
+            return self._invalid("Deployment ID", Outcome.INVALID_DEPLOYMENT)
+        if known is not None and known.spec.state is not KeyState.UNKNOWN and deployment in known.seats:
+            self._free(known, deployment, Move.RELEASED, now)
+            return self._released(Outcome.RELEASED)
+        match self.switches.unknown_pair:
+            case UnknownPair.OK:
+                return self._released(Outcome.NOT_ACTIVE)
+            case UnknownPair.ERROR:
+                body = f"error: '{NOT_ACTIVE_SENTENCE}'\n"
+                return self._answer(DEACTIVATION_FAILED, body, Outcome.NOT_ACTIVE)
+            case UnknownPair.NOT_FOUND:
+                body = f"error: '{NOT_ACTIVE_SENTENCE}'\n"
+                return self._answer(NOT_FOUND, body, Outcome.NOT_ACTIVE, status=404)
+
+    # -- what only the owner of the mock may do ----------------------------------------------------------------------
+
+    def put(self, key: str, spec: KeySpec | int) -> str:
+        """Add a key, or change one and keep its seats (also those above a smaller number). Return its fingerprint.
+
+        Raises ``ValueError`` for a negative number of seats or an empty key.
+        """
+        spec = KeySpec(spec) if isinstance(spec, int) else spec
+        if not key or spec.seats < 0:
+            raise ValueError("a key must not be empty, and the number of its seats not be negative")
+        product = product_part(spec.product_id, spec.product_name, spec.licensed_to, spec.licensed_engines)
+        known = self._keys.get(key)
+        if known is None:
+            known = self._keys[key] = _Key(fingerprint(key), spec, product)
+        else:
+            known.spec, known.product = spec, product
+        return known.fingerprint
+
+    def replace(self, keys: Mapping[str, KeySpec], now: float) -> None:
+        """Have exactly these keys; the seats of a key that stays are kept, those of one that goes are gone."""
+        for text in [text for text in self._keys if text not in keys]:
+            self._empty(self._keys[text], now)
+            del self._keys[text]
+        for text, spec in keys.items():
+            self.put(text, spec)
+
+    def change(self, key_fingerprint: str, spec: KeySpec) -> bool:
+        """Change a key named by its fingerprint; False if there is none."""
+        for text, known in self._keys.items():
+            if known.fingerprint == key_fingerprint:
+                self.put(text, spec)
+                return True
+        return False
+
+    def force_release(self, key_fingerprint: str, deployment: str, now: float) -> bool:
+        """Free a seat as the vendor's support would; False if it is not taken."""
+        for known in self._keys.values():
+            if known.fingerprint == key_fingerprint and deployment in known.seats:
+                self._free(known, deployment, Move.FORCED, now)
+                return True
+        return False
+
+    def clear(self, now: float) -> None:
+        """Free all seats."""
+        for known in self._keys.values():
+            self._empty(known, now)
+
+    def view(self) -> tuple[KeyView, ...]:
+        """Return all keys with their seats, as they may be shown."""
+        return tuple(
+            KeyView(known.fingerprint, known.spec, known.used, tuple(known.seats.values()))
+            for known in self._keys.values()
+        )
+
+    def used(self) -> dict[str, tuple[int, int]]:
+        """Return (seats taken, seats allowed) by key fingerprint: cheap, for metrics and invariants."""
+        return {known.fingerprint: (known.used, known.spec.seats) for known in self._keys.values()}
+
+    def holds(self, key_fingerprint: str, deployment: str) -> bool:
+        """Tell whether this seat is taken."""
+        return any(known.fingerprint == key_fingerprint and deployment in known.seats for known in self._keys.values())
+
+    def fingerprint(self, key: str | None) -> str:
+        """Return the fingerprint of what was sent as a key; empty if nothing was."""
+        known = self._keys.get(key) if key else None
+        return known.fingerprint if known is not None else fingerprint(key) if key else ""
+
+    # -- inside ------------------------------------------------------------------------------------------------------
+
+    def _is_deployment_id(self, text: str) -> bool:
+        # protocol.md section 1: `null` is what the vendor's scripts send when the product has no ID yet.
+        if self.switches.deployment_ids is DeploymentIds.ANY:
+            return text != "null" and _ANY_ID.fullmatch(text) is not None
+        return _STRICT_ID.fullmatch(text) is not None
+
+    def _units(self, seat: Seat | None, quantity: int) -> int:
+        asked = quantity if self.switches.quantity is Quantity.COUNTED else 1
+        if seat is None:
+            return asked
+        # A smaller quantity gives nothing back: only a deactivation does.
+        return seat.units + asked if self.switches.same_pair is SamePair.CONSUMES else max(seat.units, asked)
+
+    def _refusal_by_state(self, spec: KeySpec, now: float) -> Answer | None:
+        if spec.state is KeyState.UNKNOWN:
+            return self._failed(UNKNOWN_KEY_SENTENCE, Outcome.UNKNOWN_KEY)
+        if spec.state is KeyState.SUSPENDED:
+            return self._failed(SUSPENDED_SENTENCE, Outcome.SUSPENDED)
+        if spec.state is KeyState.EXPIRED or (spec.expires_at is not None and spec.expires_at <= now):
+            return self._failed(EXPIRED_SENTENCE, Outcome.EXPIRED)
+        return None
+
+    def _free(self, known: _Key, deployment: str, move: Move, now: float) -> None:
+        known.used -= known.seats.pop(deployment).units
+        self._tell(now, known, deployment, move)
+
+    def _empty(self, known: _Key, now: float) -> None:
+        for deployment in list(known.seats):
+            self._free(known, deployment, Move.FORCED, now)
+
+    def _tell(self, now: float, known: _Key, deployment: str, move: Move) -> None:
+        if self._on_change is not None:
+            self._on_change(Change(now, known.fingerprint, deployment, move, known.used))
+
+    def _released(self, outcome: Outcome) -> Answer:
+        match self.switches.release_body:
+            case ReleaseBody.JSON:
+                return self._answer(OK, '{"success": true}', outcome, content_type="application/json")
+            case ReleaseBody.YAML:
+                return self._answer(OK, "success: true\n", outcome)
+            case ReleaseBody.EMPTY:
+                return self._answer(OK, "", outcome)
+
+    def _invalid(self, parameter: str, outcome: Outcome) -> Answer:
+        return self._answer(INVALID, f"error: '{INVALID_SENTENCE.format(parameter)}'\n", outcome)
+
+    def _failed(self, sentence: str, outcome: Outcome) -> Answer:
+        return self._answer(ACTIVATION_FAILED, f"error: '{sentence}'\n", outcome)
+
+    def _answer(
+        self, phrase: str, body: str, outcome: Outcome, *, status: int = 200, content_type: str = "text/yaml"
+    ) -> Answer:
+        if self.switches.phrases is Phrases.OFF:
+            phrase = ""
+        return Answer(status, phrase, body.encode(), outcome, content_type)
