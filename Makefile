@@ -5,12 +5,17 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 INTERACTIVE ?=
 PYTEST_ARGS ?=
+IMAGE ?= license-sidecar:dev
+BASE_IMAGE ?=
+BUILD_IMAGE ?=
+BUILD_NETWORK ?=
+COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test simulate bench lint format lock docs image compose clean
+.PHONY: help demo test test-container simulate bench lint format lock docs image compose clean
 
 help: ## show this list
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 14
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
 
 $(STAMP): requirements/dev.txt pyproject.toml
 	@echo "setting up $(VENV) with $$($(PYTHON) --version) (about a minute the first time)"
@@ -23,7 +28,18 @@ demo: $(STAMP) ## watch a seat being taken, kept, given back, lost and reclaimed
 	@$(BIN)/mock-activation demo $(if $(INTERACTIVE),--interactive)
 
 test: $(STAMP) ## everything that needs only Python
-	@$(BIN)/python -m pytest $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/container $(PYTEST_ARGS)
+
+test-container: $(STAMP) ## the image and the Compose file on a real Docker engine
+	@$(BIN)/python -m pytest tests/container $(PYTEST_ARGS)
+
+image: ## build the container image (IMAGE, BASE_IMAGE, BUILD_IMAGE, BUILD_NETWORK choose other ones)
+	@docker build --quiet --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+	  $(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) $(if $(BUILD_NETWORK),--network $(BUILD_NETWORK)) \
+	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
+
+compose: image ## two pairs of app and sidecar share two seats, until Ctrl-C; then everything is taken down
+	@trap : INT; export LICENSE_SIDECAR_IMAGE=$(IMAGE); $(COMPOSE) up --no-build; $(COMPOSE) down --volumes
 
 lint: $(STAMP) ## style, types, direction of imports
 	@$(BIN)/ruff check .
@@ -39,6 +55,7 @@ lock: $(STAMP) ## pin every dependency by version and hash, without addresses
 	@$(BIN)/python -m pip --quiet install uv
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements/run.txt
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --group dev -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/build.in -o requirements/build.txt
 
 clean: ## remove what was built
 	@rm -rf $(VENV) build dist .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis
