@@ -253,12 +253,20 @@ class Pool:
         known = self._keys.get(key) if key else None
         return known.fingerprint if known is not None else fingerprint(key) if key else ""
 
+    def shown(self, deployment: str | None) -> str:
+        """Return what may be shown of what was sent as a deployment ID: a malformed one may be a key."""
+        if deployment is None:
+            return ""
+        return deployment if self._is_deployment_id(deployment) else "(malformed)"
+
     # -- inside ------------------------------------------------------------------------------------------------------
 
     def _is_deployment_id(self, text: str) -> bool:
         # protocol.md section 1: `null` is what the vendor's scripts send when the product has no ID yet.
         if self.switches.deployment_ids is DeploymentIds.ANY:
-            return text != "null" and _ANY_ID.fullmatch(text) is not None
+            if text == "null" or text in self._keys or _KEY.fullmatch(text) is not None:
+                return False  # a key that somebody sent as the ID would be shown in the state
+            return _ANY_ID.fullmatch(text) is not None
         return _STRICT_ID.fullmatch(text) is not None
 
     def _units(self, seat: Seat | None, quantity: int) -> int:
