@@ -1,0 +1,163 @@
+"""``mock-activation serve``: the mock activation server as a process.
+
+Prints where it listens as one line of JSON when it is ready, and ends cleanly at SIGTERM. Keys come from a file or
+over the control port, never from the command line, where everybody on the machine could read them.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+
+from mock_activation.exits import CONFIGURATION, DONE
+from mock_activation.fields import InputError
+from mock_activation.key_input import read_key_file
+from mock_activation.server import ListenError, MockActivation
+from mock_activation.switches import POSITIONS, Switches
+
+_EPILOG = """\
+The key file is YAML:
+
+  keys:
+    - key: XXXX-XXXX-XXXX-XXXX-XXXX-XXXX-XXXX
+      seats: 2
+      state: ok              # or unknown, expired, suspended
+      expires: 2027-01-31    # optional, as are product_id, product_name, licensed_to, licensed_engines
+
+Without a key file every key is unknown until one is put over the control port. docs/mock.md tells the rest.
+"""
+
+_SWITCH_HELP = {
+    "same_pair": "activating an active pair again: free of charge, or takes another seat",
+    "unknown_pair": "deactivating a pair that is not active: 404, 200 with an error, or 200 as if it had been",
+    "quantity": "a deployment takes one seat, or as many as its quantity",
+    "release_body": "body of a successful deactivation",
+    "deployment_ids": "well-formed deployment IDs: prefix and 32 hexadecimal digits, or nearly any text",
+    "phrases": "reason phrases in status lines",
+}
+
+
+def configure(parser: argparse.ArgumentParser) -> None:
+    """Add the options of this command."""
+    parser.description = "A stand-in for the vendor's activation server. Not for production: it licenses nothing."
+    parser.epilog = _EPILOG
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    listen = parser.add_argument_group("listening")
+    listen.add_argument("--host", default="127.0.0.1", help="address of the activation port (default %(default)s)")
+    listen.add_argument(
+        "--port", type=_port, default=8480, help="activation port, 0 = a free one (default %(default)s)"
+    )
+    listen.add_argument("--control-host", metavar="HOST", help="address of the control port (default: that of --host)")
+    listen.add_argument(
+        "--control-port", type=_port, default=8481, metavar="PORT", help="control port, 0 = a free one (default 8481)"
+    )
+    listen.add_argument("--prefix", default="", metavar="/PATH", help="path before /activation and /deactivation")
+    listen.add_argument("--keys", type=Path, metavar="FILE", help="YAML file with the keys and their seats")
+    listen.add_argument("--ready-file", type=Path, metavar="FILE", help="write the line of JSON there too, when ready")
+    tls = parser.add_argument_group("TLS")
+    tls.add_argument("--tls", action="store_true", help="speak TLS on the activation port, with a CA made at start")
+    tls.add_argument("--ca-out", type=Path, metavar="FILE", help="write the CA certificate there (implies --tls)")
+    tls.add_argument(
+        "--tls-name", action="append", default=[], metavar="NAME", help="one more name for the certificate; repeatable"
+    )
+    switches = parser.add_argument_group("assumptions about the vendor's server")
+    for name, positions in POSITIONS.items():
+        switches.add_argument(
+            f"--{name.replace('_', '-')}",
+            dest=name,
+            type=str,
+            choices=list(map(str, positions)),
+            default=str(getattr(Switches(), name)),
+            help=f"{_SWITCH_HELP[name]} (default %(default)s)",
+        )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Serve until SIGTERM or SIGINT; return the exit code."""
+    _allow_many_connections()
+    try:
+        keys = read_key_file(arguments.keys) if arguments.keys else {}
+        mock = MockActivation(
+            keys,
+            switches=Switches(**{name: kind(getattr(arguments, name)) for name, kind in POSITIONS.items()}),  # type: ignore[arg-type] # each is a position of its own switch
+            host=arguments.host,
+            port=arguments.port,
+            control_host=arguments.control_host,
+            control_port=arguments.control_port,
+            prefix=arguments.prefix,
+            tls=arguments.tls or arguments.ca_out is not None,
+            tls_names=tuple(arguments.tls_name),
+        )
+        return asyncio.run(_serve(mock, arguments.ready_file, arguments.ca_out))
+    except InputError as error:
+        faults: tuple[str, ...] = error.faults
+    except ListenError as error:
+        faults = (f"{error.setting}: {error.strerror}",)
+    for fault in faults:
+        sys.stderr.write(f"mock-activation serve: {fault}\n")
+    return CONFIGURATION
+
+
+async def _serve(mock: MockActivation, ready_file: Path | None, ca_out: Path | None) -> int:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    async with mock:
+        if ca_out is not None and mock.ca_pem is not None:
+            _write(ca_out, mock.ca_pem)
+        line = json.dumps(
+            {
+                "url": mock.url,
+                "control_url": mock.control_url,
+                "pid": os.getpid(),
+                "keys": [view.fingerprint for view in mock.pool.view()],
+                "ca_file": None if ca_out is None else str(ca_out),
+            }
+        )
+        if ready_file is not None:
+            _write(ready_file, f"{line}\n".encode())
+        with suppress(BrokenPipeError):  # nobody has to listen
+            sys.stdout.write(f"{line}\n")
+            sys.stdout.flush()
+        await stop.wait()
+        if ready_file is not None:
+            _remove(ready_file)
+    return DONE
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Write a file that is either whole or absent for whoever waits for it."""
+    draft = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        draft.write_bytes(content)
+        draft.replace(path)
+    except OSError as error:
+        with suppress(OSError):
+            draft.unlink(missing_ok=True)
+        raise InputError(f"{path}: cannot be written: {error.strerror}") from None
+
+
+def _remove(path: Path) -> None:
+    with suppress(OSError):
+        path.unlink(missing_ok=True)
+
+
+def _port(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535:  # noqa: PLR2004 - the range of ports
+        return int(text)
+    raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
+
+
+def _allow_many_connections() -> None:
+    """Raise the soft limit of open files: a thousand clients at once are a purpose of this program."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
