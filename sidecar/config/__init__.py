@@ -120,6 +120,8 @@ def _found_out(config: Config, around: Surroundings, findings: Findings, unreada
     if config.mode is Mode.ONLINE:
         try:
             values["ledger.kind"] = resolve_ledger(config.ledger.kind, around.service_account_token)
+            if config.ledger.kind is LedgerKind.AUTO:
+                origins["ledger.kind"] += " (auto)"
         except ValueError as error:
             findings.faults.append(f"ledger.kind ({origins['ledger.kind']}): {error}")
     return _assemble(values, origins)

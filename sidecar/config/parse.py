@@ -30,11 +30,13 @@ _NO_ID: Final = frozenset({"null", "none", "nil", "undefined"})
 class Kind(Generic[T]):
     """How a value is read, shown and described.
 
-    ``values`` describes for people what may be written. ``secretive``: the text is not repeated in a fault.
+    ``values`` describes for people what may be written, ``metavar`` in a word. ``secretive``: the text is not repeated
+    in a fault.
     """
 
     parse: Callable[[str], T]
     values: str
+    metavar: str
     show: Callable[[T], str] = str
     secretive: bool = False
 
@@ -58,7 +60,7 @@ def duration(least: float, most: float, *, zero: str = "") -> Kind[float]:
             raise ValueError(message)
         return seconds
 
-    return Kind(parse, f"duration, {bounds}", format_duration)
+    return Kind(parse, f"duration, {bounds}", "DURATION", format_duration)
 
 
 def integer(least: int, most: int, *, zero: str = "") -> Kind[int]:
@@ -71,7 +73,7 @@ def integer(least: int, most: int, *, zero: str = "") -> Kind[int]:
             raise ValueError(message)
         return int(text)
 
-    return Kind(parse, f"number, {bounds}")
+    return Kind(parse, f"number, {bounds}", "N")
 
 
 _BOOLEANS: Final = {
@@ -96,7 +98,7 @@ def boolean() -> Kind[bool]:
             message = "neither true nor false"
             raise ValueError(message) from None
 
-    return Kind(parse, "true, false", lambda value: "true" if value else "false")
+    return Kind(parse, "true, false", "BOOL", lambda value: "true" if value else "false")
 
 
 E = TypeVar("E", bound=StrEnum)
@@ -111,7 +113,7 @@ def choice(words: type[E]) -> Kind[E]:
         except ValueError:
             raise ValueError(_not_among(text, tuple(words))) from None
 
-    return Kind(parse, ", ".join(words))
+    return Kind(parse, ", ".join(words), "|".join(words))
 
 
 def choices(*words: str) -> Kind[tuple[str, ...]]:
@@ -127,12 +129,12 @@ def choices(*words: str) -> Kind[tuple[str, ...]]:
                 raise ValueError(_not_among(word, words))
         return named
 
-    return Kind(parse, "list of " + ", ".join(words), ", ".join)
+    return Kind(parse, "list of " + ", ".join(words), "WORD,WORD", ", ".join)
 
 
 def text() -> Kind[str]:
     """Return the kind of any text in one line, which may be empty."""
-    return Kind(str, "text")
+    return Kind(str, "text", "TEXT")
 
 
 def name() -> Kind[str]:
@@ -144,7 +146,7 @@ def name() -> Kind[str]:
             raise ValueError(message)
         return text
 
-    return Kind(parse, "name")
+    return Kind(parse, "name", "NAME")
 
 
 def folder() -> Kind[Path]:
@@ -156,7 +158,7 @@ def folder() -> Kind[Path]:
             raise ValueError(message)
         return Path(text)
 
-    return Kind(parse, "folder")
+    return Kind(parse, "folder", "DIR")
 
 
 def readable_file() -> Kind[Path | None]:
@@ -176,7 +178,7 @@ def readable_file() -> Kind[Path | None]:
             raise ValueError(message) from error
         return path
 
-    return Kind(parse, "file", lambda path: "none" if path is None else str(path))
+    return Kind(parse, "file", "FILE", lambda path: "none" if path is None else str(path))
 
 
 def certificates() -> Kind[Path | None]:
@@ -190,7 +192,7 @@ def certificates() -> Kind[Path | None]:
             raise ValueError(message)
         return path
 
-    return Kind(parse, "PEM file", kind.show)
+    return Kind(parse, "PEM file", "FILE", kind.show)
 
 
 def deployment_id() -> Kind[str]:
@@ -205,7 +207,7 @@ def deployment_id() -> Kind[str]:
             raise ValueError(message)
         return text
 
-    return Kind(parse, "deployment ID", lambda value: value or "none")
+    return Kind(parse, "deployment ID", "ID", lambda value: value or "none")
 
 
 def address() -> Kind[str]:
@@ -233,7 +235,7 @@ def address() -> Kind[str]:
             raise ValueError(f"names no host, or an impossible one: {wish}")
         return normalise(text)
 
-    return Kind(parse, "http(s) URL", secretive=True)
+    return Kind(parse, "http(s) URL", "URL", secretive=True)
 
 
 def _not_among(word: str, words: tuple[str, ...]) -> str:

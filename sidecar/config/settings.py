@@ -25,7 +25,7 @@ _YEAR: Final = 365 * _DAY
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Activation:
-    """The activation server, and how it is asked (design.md section 4, "What an answer means", and section 5)."""
+    """The activation server, and how it is asked."""
 
     url: str = _setting(
         parse.address(),
@@ -73,7 +73,7 @@ class Activation:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """The activation key, which is read from files only (rule 9)."""
+    """The activation key, which is read from files only."""
 
     dir: Path = _setting(
         parse.folder(),
@@ -90,7 +90,7 @@ class Key:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class App:
-    """The app and its REST API (protocol.md section 2, rule 17)."""
+    """The app and its REST API."""
 
     url: str = _setting(
         parse.address(),
@@ -124,7 +124,7 @@ class App:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DeploymentId:
-    """Where the deployment ID comes from (design.md section 5)."""
+    """Where the deployment ID comes from."""
 
     source: IdSource = _setting(
         parse.choice(IdSource),
@@ -137,7 +137,7 @@ class DeploymentId:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Ledger:
-    """Where seat records live (design.md sections 4 and 6)."""
+    """Where seat records live."""
 
     kind: LedgerKind = _setting(
         parse.choice(LedgerKind), "auto", "auto is kubernetes where a service account token is mounted, else file"
@@ -152,7 +152,7 @@ class Ledger:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Lease:
-    """How long a seat record counts as fresh (rules 11 and 16)."""
+    """How long a seat record counts as fresh."""
 
     renew: float = _setting(
         parse.duration(0.05, 3600),
@@ -169,7 +169,7 @@ class Lease:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Heartbeat:
-    """How the licence is confirmed while it is held (rule 16)."""
+    """How the licence is confirmed while it is held."""
 
     app: float = _setting(
         parse.duration(0.05, 3600), "15", "how often the app is asked for its licence and its deployment ID"
@@ -186,7 +186,7 @@ class Heartbeat:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Refused:
-    """What happens while the activation server refuses (design.md section 5)."""
+    """What happens while the activation server refuses."""
 
     restart_app_after: float = _setting(
         parse.duration(0.1, _DAY, zero="never"),
@@ -202,7 +202,7 @@ class Refused:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Shutdown:
-    """How the sidecar ends (rules 18 and 19)."""
+    """How the sidecar ends."""
 
     budget: float = _setting(
         parse.duration(0.5, 3600),
@@ -224,7 +224,7 @@ class Shutdown:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reclaim:
-    """Taking back the seats of orphans (rules 10 to 13)."""
+    """Taking back the seats of orphans."""
 
     enabled: bool = _setting(parse.boolean(), "true", "whether this sidecar reclaims the seats of orphans")
     rate: int = _setting(
@@ -237,7 +237,7 @@ class Reclaim:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Readiness:
-    """What ``/readyz`` asks for besides the seat."""
+    """What readiness asks for besides the seat."""
 
     require: tuple[str, ...] = _setting(
         parse.choices("license", "database", "engines", "server_profiles"),
@@ -249,7 +249,7 @@ class Readiness:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Http:
-    """Probes, metrics and status (design.md section 8)."""
+    """Probes, metrics and status."""
 
     port: int = _setting(
         parse.integer(0, 65535, zero="any free one"),
