@@ -8,8 +8,10 @@ from collections.abc import AsyncIterator
 from enum import StrEnum
 from typing import Protocol
 
+from sidecar.core.commands import Notice
 from sidecar.core.facts import AppReport, KeySnapshot, Licence
-from sidecar.core.records import Listing, Owner, SeatRecord, Sight, Stored
+from sidecar.core.records import Listing, Owner, Phase, SeatRecord, Sight, Stored
+from sidecar.core.state import State
 from sidecar.secrets import Secret
 
 
@@ -97,3 +99,57 @@ class RestartFile(Protocol):
 
     def remove(self) -> None:
         """Remove it if it is there."""
+
+
+class Target(StrEnum):
+    """What a request was for (the label ``target`` of ``observability.md``)."""
+
+    ACTIVATION_SERVER = "activation_server"
+    APP = "app"
+    LEDGER = "ledger"
+
+
+class Outcome(StrEnum):
+    """How a request ended (the label ``outcome`` of ``observability.md``)."""
+
+    OK = "ok"
+    REFUSED = "refused"
+    RETRYABLE = "retryable"
+    ERROR = "error"
+
+
+class ReclaimResult(StrEnum):
+    """How an attempt to reclaim a seat ended (the label ``result`` of ``observability.md``)."""
+
+    RELEASED = "released"
+    CONFLICT = "conflict"
+    FAILED = "failed"
+    UNKNOWN_KEY = "unknown_key"
+
+
+class Observer(Protocol):
+    """Whoever watches: metrics, log lines, liveness. Every method is cheap, never waits, never raises."""
+
+    def stepped(self, state: State, now: float) -> None:
+        """Take note of the machine's state after an event; ``now`` is monotonic seconds."""
+
+    def noticed(self, notice: Notice) -> None:
+        """Take note of something worth a log line or a count."""
+
+    def requested(self, target: Target, operation: str, outcome: Outcome, seconds: float) -> None:
+        """Take note of a request that ended."""
+
+    def scanned(self, phases: dict[Phase, int], orphans: dict[Phase, int]) -> None:
+        """Take note of a finished scan of the ledger: records and orphans by phase."""
+
+    def scan_failed(self, message: str) -> None:
+        """Take note of a scan that could not be finished."""
+
+    def reclaimed(self, record: SeatRecord, result: ReclaimResult, why: str) -> None:
+        """Take note of an attempt to reclaim somebody else's seat."""
+
+    def turned(self, loop: str, limit: float) -> None:
+        """Take note that a loop of ours has turned and will turn again within ``limit`` seconds (``/livez``)."""
+
+    def ended(self, loop: str) -> None:
+        """Take note that a loop has ended on purpose and is no longer expected to turn."""

@@ -32,7 +32,7 @@ class Identity:
     @property
     def name(self) -> str:
         """Return the record's name: ``seat-`` and 40 hex digits, legal as a Kubernetes object name and a file name."""
-        text = "\n".join((self.server, self.key_fingerprint, self.deployment_id))
+        text = f"{self.server}\n{self.key_fingerprint}\n{self.deployment_id}"
         return f"seat-{hashlib.sha256(text.encode()).hexdigest()[:40]}"
 
 

@@ -1,0 +1,316 @@
+"""What to do next: one priority list for each lane, and when to be woken if there is nothing to do now.
+
+A list yields ``(due, command)`` pairs in order of priority; the first that is due is launched, the others tell when it
+is worth looking again.
+"""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+
+from sidecar.core import release as releases
+from sidecar.core.commands import (
+    Activate,
+    ActivateByApp,
+    AppCommand,
+    AskApp,
+    Command,
+    Deactivate,
+    Erase,
+    Exit,
+    LaneCommand,
+    Launch,
+    LedgerCommand,
+    ListOwn,
+    Notice,
+    Occasion,
+    ServerCommand,
+    Upload,
+    Write,
+)
+from sidecar.core.policy import APP_TIMEOUT, DELIVERY_TIMEOUT, LEDGER_TIMEOUT, RELEASE_FIRST, Route
+from sidecar.core.records import Phase
+from sidecar.core.release import Release
+from sidecar.core.state import (
+    AppMet,
+    Flight,
+    Running,
+    Seat,
+    State,
+    Stopping,
+    Undelivered,
+    Vacant,
+    alike,
+    app_fails_at,
+    asks_app,
+    may_act,
+    seats,
+    through_product,
+    wanted_record,
+)
+
+NEVER = math.inf
+Work = Iterator[tuple[float, LaneCommand]]
+
+LAST_WORDS = 0.15
+"""Seconds before the deadline at which the machine stops waiting for anything."""
+DRAIN_POLL = 0.5
+EXIT_OK = 0
+EXIT_UNREACHED = 69
+
+
+def plan(state: State, now: float) -> tuple[State, list[Command], float]:
+    """Fill the free lanes; return the commands and when to look again (infinite: when something happens)."""
+    commands: list[Command] = []
+    if isinstance(state.stopping, Stopping) and state.stopping.exited:
+        return state, commands, NEVER
+    wake = _thresholds(state, now)
+    if state.ledger_lane is None:
+        state, due = _launch(state, _ledger_work(state, now), now, commands)
+        wake = min(wake, due)
+    if state.server_lane is None:
+        state, due = _launch(state, _server_work(state, now), now, commands)
+        wake = min(wake, due)
+    if state.app_lane is None:
+        state, due = _launch(state, _app_work(state, now), now, commands)
+        wake = min(wake, due)
+    for flight in (state.ledger_lane, state.server_lane, state.app_lane):
+        if flight is not None:
+            wake = min(wake, flight.launch.deadline)
+    if isinstance(state.stopping, Stopping):
+        state, due = _leave(state, state.stopping, now, commands)
+        wake = min(wake, due)
+    return state, commands, wake
+
+
+def _launch(state: State, work: Work, now: float, commands: list[Command]) -> tuple[State, float]:
+    wake = NEVER
+    for due, command in work:
+        if due > now:
+            wake = min(wake, due)
+            continue
+        timeout = _timeout(state, command)
+        launch = Launch(state.next_op, command, _deadline(state, now, timeout))
+        flight = Flight(launch, now)
+        commands.append(launch)
+        state = replace(state, next_op=state.next_op + 1)
+        match command:
+            case ListOwn() | Write() | Erase():
+                return replace(state, ledger_lane=flight), NEVER
+            case Activate():
+                commands.append(Notice(occasion=Occasion.ACTIVATION_ASKED, identity=command.identity))
+                return replace(state, server_lane=flight), NEVER
+            case Deactivate():
+                notice = Notice(occasion=Occasion.RELEASE_ASKED, reason=command.cause, identity=command.identity)
+                commands.append(notice)
+                return replace(state, server_lane=flight), NEVER
+            case AskApp() | Upload() | ActivateByApp():
+                return replace(state, app_lane=flight), NEVER
+    return state, wake
+
+
+def _timeout(state: State, command: LaneCommand) -> float:
+    match command:
+        case ListOwn() | Write() | Erase():
+            return LEDGER_TIMEOUT
+        case Activate() | Deactivate():
+            return state.policy.call_timeout + 1.0
+        case AskApp():
+            return APP_TIMEOUT + 1.0
+        case Upload() | ActivateByApp():
+            return DELIVERY_TIMEOUT + 1.0
+
+
+def _deadline(state: State, now: float, timeout: float) -> float:
+    if isinstance(state.stopping, Stopping):
+        return min(now + timeout, max(now, state.stopping.deadline - LAST_WORDS))
+    return now + timeout
+
+
+def reserve(stopping: Stopping) -> float:
+    """Return the part of the shutdown's budget, in seconds, that is kept for handing over."""
+    return min(2.0, 0.3 * (stopping.deadline - stopping.since))
+
+
+# --- the ledger's lane ----------------------------------------------------------------------------------------------
+
+
+def _after(due: float, work: Iterable[tuple[float, LaneCommand]]) -> Work:
+    for at, command in work:
+        yield max(at, due), command
+
+
+def _ledger_work(state: State, now: float) -> Work:
+    return _after(state.ledger.not_before, _ledger_wishes(state, now))
+
+
+def _ledger_wishes(state: State, now: float) -> Iterator[tuple[float, LedgerCommand]]:
+    if state.policy.mode != "online":
+        return
+    if isinstance(state.stopping, Stopping) and not state.stopping.release:
+        return
+    if not state.ledger.listed:
+        yield now, ListOwn()
+        return
+    yield from _seat_writes(state, now)
+    for debt in state.debts:
+        yield from _debt_writes(state, debt, now)
+    for seat in seats(state):
+        if seat.stored is not None:
+            yield seat.written_at + state.policy.renew, Write(wanted_record(state, seat, now), seat.stored)
+
+
+def _seat_writes(state: State, now: float) -> Iterator[tuple[float, LedgerCommand]]:
+    debts = {debt.name for debt in state.debts}
+    asked_by_app = state.policy.route is Route.APP
+    running = isinstance(state.stopping, Running)
+    for seat in seats(state):
+        if seat.identity.name in debts:
+            continue
+        wanted = wanted_record(state, seat, now)
+        if asked_by_app and seat.stored is None:
+            yield max(now, seat.blocked_until), Write(wanted, None)
+        elif seat.ask is not None and not seat.ask.cleared and not asked_by_app and running:
+            yield _ask_due(state, seat, now), Write(replace(wanted, open=True), seat.stored, clears=True)
+        if seat.stored is not None and not alike(seat.stored.record, wanted):
+            yield now, Write(wanted, seat.stored)
+        if seat.risk_until > now:
+            yield seat.risk_until, Write(wanted, seat.stored)
+
+
+def _debt_writes(state: State, debt: Release, now: float) -> Iterator[tuple[float, LedgerCommand]]:
+    leaving = _leaving(state, debt, now)
+    record = releases.wanted(debt, now, leaving=leaving)
+    if debt.stored is None:
+        if leaving and not debt.confirmed:
+            yield now, Write(record, None)
+    elif debt.confirmed:
+        yield now, Erase(debt.stored)
+    elif not alike(debt.stored.record, record):
+        yield now, Write(record, debt.stored)
+
+
+def _leaving(state: State, debt: Release, now: float) -> bool:
+    """Tell whether somebody else must finish this: its second look comes after our end, or time runs out."""
+    stopping = state.stopping
+    if not isinstance(stopping, Stopping):
+        return False
+    if debt.answered or not may_act(state, debt.record.identity):
+        return True
+    return now >= stopping.deadline - reserve(stopping)
+
+
+# --- the activation server's lane -----------------------------------------------------------------------------------
+
+
+def _hold_until(state: State, seat: Seat) -> float:
+    """Rule 8: the old seat under the same key goes first, for ``RELEASE_FIRST`` seconds at most."""
+    holding = [
+        debt.since + RELEASE_FIRST
+        for debt in state.debts
+        if not debt.answered
+        and not debt.confirmed
+        and debt.record.identity.key_fingerprint == seat.identity.key_fingerprint
+        and may_act(state, debt.record.identity)
+    ]
+    return max(holding, default=0.0)
+
+
+def _ask_due(state: State, seat: Seat, now: float) -> float:
+    at = seat.ask.at if seat.ask is not None else NEVER
+    due = max(at, state.server.not_before, seat.blocked_until, _hold_until(state, seat))
+    if state.successor is not None and seat is not state.successor:
+        return NEVER  # while a new key is being tried, the old seat is only kept
+    return max(now, due)
+
+
+def _server_work(state: State, now: float) -> Iterator[tuple[float, ServerCommand]]:
+    if state.policy.mode != "online":
+        return
+    stopping = isinstance(state.stopping, Stopping)
+    for debt in state.debts:
+        if not debt.answered:
+            yield from _deactivation(state, debt, now)
+    if not stopping:
+        for seat in seats(state):
+            if seat.ask is not None and seat.ask.cleared:
+                yield now, Activate(seat.identity)
+    for debt in state.debts:
+        if debt.answered:
+            yield from _deactivation(state, debt, now)
+
+
+def _deactivation(state: State, debt: Release, now: float) -> Iterator[tuple[float, ServerCommand]]:
+    identity = debt.record.identity
+    if debt.confirmed or not may_act(state, identity):
+        return
+    stopping = state.stopping
+    if isinstance(stopping, Stopping):
+        if not stopping.release:
+            return
+    elif (debt.stored is not None and not debt.marked) or debt.quiet_at == NEVER:
+        return  # first the mark; and what is under way is awaited
+    yield max(debt.not_before, now), Deactivate(identity, debt.cause)
+
+
+# --- the app's lane -------------------------------------------------------------------------------------------------
+
+
+def _app_work(state: State, now: float) -> Iterator[tuple[float, AppCommand]]:
+    if not asks_app(state.policy):
+        return
+    if isinstance(state.stopping, Stopping):
+        if state.stopping.drain_until > now:
+            yield min(state.app.next_at, now + DRAIN_POLL), AskApp()
+        return
+    contact = state.app.contact
+    for seat in reversed(seats(state)):
+        delivery = seat.delivery
+        if not isinstance(delivery, Undelivered) or not isinstance(contact, AppMet):
+            continue
+        if contact.report.deployment_id != seat.identity.deployment_id:
+            continue
+        if not through_product(state, seat):
+            yield delivery.at, Upload(seat.identity, delivery.licence)
+        elif seat.stored is not None and seat.stored.record.open:
+            yield delivery.at, ActivateByApp(seat.identity)
+    yield state.app.next_at, AskApp()
+
+
+# --- time -----------------------------------------------------------------------------------------------------------
+
+
+def _thresholds(state: State, now: float) -> float:
+    """Return the next moment at which the passing of time alone changes something."""
+    moments = [app_fails_at(state) or NEVER]
+    restart = state.restart
+    if restart.at is not None:
+        moments.append(restart.at if restart.touched_at is None else restart.touched_at + 30.0)
+    moments.extend(debt.since + RELEASE_FIRST for debt in state.debts if not debt.answered)
+    return min((moment for moment in moments if moment > now), default=NEVER)
+
+
+def _settled(state: State, debt: Release) -> bool:
+    """Tell whether nothing is left to do for this debt before our end."""
+    handed_over = debt.stored is not None and debt.stored.record.phase is Phase.HANDOVER
+    written = handed_over and debt.stored is not None and debt.stored.record.unknown == (debt.unknown_at is not None)
+    return written and (debt.answered or not may_act(state, debt.record.identity))
+
+
+def _leave(state: State, stopping: Stopping, now: float, commands: list[Command]) -> tuple[State, float]:
+    """End when everything is given back or handed over, or when the time is up."""
+    end = stopping.deadline - LAST_WORDS
+    unlisted = not state.ledger.listed and state.policy.mode == "online" and state.ledger.failures == 0
+    busy = stopping.release and (not isinstance(state.seat, Vacant) or state.ledger_lane is not None or unlisted)
+    unsettled = stopping.release and not all(_settled(state, debt) for debt in state.debts)
+    if (busy or unsettled) and now < end:
+        marks = (end, stopping.deadline - reserve(stopping), stopping.drain_until)
+        return state, min(moment for moment in marks if moment > now)
+    # Rule 19: a 404 is handed over for its second look; whatever else is not confirmed could not be reached.
+    unreached = [debt for debt in state.debts if not (debt.answered and debt.unknown_at is not None)]
+    code = EXIT_UNREACHED if stopping.release and (unreached or busy) else EXIT_OK
+    commands.extend(
+        Notice(occasion=Occasion.HANDED_OVER, identity=debt.record.identity) for debt in state.debts if stopping.release
+    )
+    commands.append(Exit(code))
+    return replace(state, stopping=replace(stopping, exited=True)), NEVER

@@ -1,0 +1,137 @@
+"""The numbers by which the core decides, and the functions that turn them into points in time.
+
+Nothing here draws a random number: every function that jitters takes ``luck``, a fraction in [0, 1) that the shell
+drew. All durations are seconds.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sidecar.core.reasons import Failure
+from sidecar.core.records import Owner
+
+
+class Mode(StrEnum):
+    """What the sidecar is there for (design.md section 5)."""
+
+    ONLINE = "online"
+    OBSERVE = "observe"
+    OFF = "off"
+
+
+class Route(StrEnum):
+    """How a licence reaches the app (design.md section 5)."""
+
+    AUTO = "auto"
+    UPLOAD = "upload"
+    PRODUCT = "product"
+    APP = "app"
+
+
+class IdSource(StrEnum):
+    """Where the deployment ID comes from (design.md section 5)."""
+
+    APP = "app"
+    POD = "pod"
+    FIXED = "fixed"
+
+
+class Release(StrEnum):
+    """Whether a stop gives the seat back (rule 18)."""
+
+    AUTO = "auto"
+    ALWAYS = "always"
+    NEVER = "never"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Policy:
+    """The settings that the core needs; the names follow design.md section 7."""
+
+    server: str
+    owner: Owner
+    mode: Mode = Mode.ONLINE
+    route: Route = Route.AUTO
+    id_source: IdSource = IdSource.APP
+    given_id: str = ""
+    """The deployment ID for ``pod`` and ``fixed``."""
+    activate_first: bool = True
+    late: float = 120.0
+    call_timeout: float = 10.0
+    retry_base: float = 1.0
+    retry_cap: float = 60.0
+    refused_retry: float = 900.0
+    renew: float = 15.0
+    lease: float = 60.0
+    app_interval: float = 15.0
+    revalidate: float = 86400.0
+    grace: float = 86400.0
+    failure_grace: float = 5.0
+    unreachable_after: float = 60.0
+    restart_after: float = 60.0
+    drain: float = 0.0
+    require: tuple[str, ...] = ("license", "database")
+
+
+NO_SEATS_BASE = 15.0
+NO_SEATS_CAP = 300.0
+"""Rule 7: the back-off of a refusal that may end by itself."""
+CLAIM_TIME = 30.0
+"""Rule 12: how long a claim holds, by observation."""
+RELEASE_FIRST = 30.0
+"""Rule 8: how long the release of the old seat may hold back the activation of the new one."""
+RESTART_CAP = 1800.0
+RESTART_TOUCH = 30.0
+"""Well within the 2 minutes for which the app's liveness probe believes the file (design.md section 5)."""
+LEDGER_TIMEOUT = 10.0
+DELIVERY_TIMEOUT = 30.0
+"""The app asks the activation server itself on route ``product``, so this is longer than one request."""
+APP_TIMEOUT = 10.0
+
+
+def outage_pause(policy: Policy, failures: int, luck: float, retry_after: float | None = None) -> float:
+    """Return the pause after the ``failures``-th outage in a row: full jitter, at least what the server wishes.
+
+    A tenth of the base is the floor: a pause of nothing would be a burst.
+    """
+    ceiling = min(policy.retry_cap, policy.retry_base * 2.0 ** min(failures - 1, 30))
+    pause = max(policy.retry_base / 10, ceiling * luck)
+    if retry_after is not None:
+        # A server that names a time is believed up to an hour; the spread keeps a fleet from coming back as one.
+        pause = max(pause, min(retry_after, 3600.0) * (1 + 0.1 * luck))
+    return pause
+
+
+def refusal_pause(policy: Policy, reason: Failure, refusals: int, luck: float) -> float:
+    """Return the pause after the ``refusals``-th refusal in a row (rule 7)."""
+    if reason in (Failure.NO_SEATS, Failure.REFUSED):
+        ceiling = min(NO_SEATS_CAP, NO_SEATS_BASE * 2.0 ** min(refusals - 1, 10))
+        return ceiling * (0.5 + 0.5 * luck)
+    return policy.refused_retry * (0.9 + 0.2 * luck)
+
+
+def ledger_pause(failures: int, luck: float) -> float:
+    """Return the pause after the ``failures``-th outage of the ledger in a row."""
+    return min(15.0, 0.5 * 2.0 ** min(failures - 1, 10)) * (0.5 + 0.5 * luck)
+
+
+def app_pause(policy: Policy, failures: int, luck: float) -> float:
+    """Return the pause after the ``failures``-th question in a row that the app did not answer usefully."""
+    return min(policy.app_interval, 5.0, 0.5 * 2.0 ** min(failures - 1, 10)) * (0.75 + 0.25 * luck)
+
+
+def jittered(interval: float, luck: float, spread: float = 0.04) -> float:
+    """Return the interval, lengthened by up to ``spread`` (4 %, as the kubelet does for its lease)."""
+    return interval * (1 + spread * luck)
+
+
+def freed_pause(waiting: int, luck: float) -> float:
+    """Return how long to wait before asking for a seat that has just become free, spread over all that wait."""
+    return luck * min(5.0, 0.5 * max(waiting, 1))
+
+
+def scan_pause(lease: float, renewing: int, *, waiting: bool, luck: float) -> float:
+    """Return the pause until the next scan of the ledger (rule 13): a fleet of any size lists once in lease / 4."""
+    if waiting:
+        return jittered(lease / 4, luck)
+    return jittered(max(lease / 2, lease / 4 * renewing), luck, 0.25)

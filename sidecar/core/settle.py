@@ -1,0 +1,301 @@
+"""What follows from the facts alone: which seat we should have, and which of our seats have become debts.
+
+Runs after every event. It asks nobody for anything; ``plan`` does.
+"""
+
+from dataclasses import replace
+
+from sidecar.core import release as releases
+from sidecar.core.commands import (
+    Command,
+    Follow,
+    Notice,
+    Occasion,
+    RemoveRestartFile,
+    TouchRestartFile,
+    Write,
+)
+from sidecar.core.policy import CLAIM_TIME, RESTART_CAP, RESTART_TOUCH, Mode, Route
+from sidecar.core.reasons import AppTrouble, Cause, Failure
+from sidecar.core.records import Identity, Phase, SeatRecord, Stored
+from sidecar.core.release import NEVER, Release
+from sidecar.core.state import (
+    Adopted,
+    AppLost,
+    AppMet,
+    Ask,
+    Denied,
+    Held,
+    Refusal,
+    Restart,
+    Running,
+    Seat,
+    State,
+    Stopping,
+    Unasked,
+    Undelivered,
+    Vacant,
+    app_failed,
+    is_waiting,
+    last_report,
+    risk,
+    wanted_identity,
+    wanted_record,
+)
+
+
+def settle(state: State, now: float) -> tuple[State, list[Command]]:
+    """Bring seat, successor and debts into line with what is known."""
+    commands: list[Command] = []
+    # What is free for good and has no record left is settled.
+    done = [it for it in state.debts if it.confirmed and it.stored is None and not _writing(state, it.record)]
+    if done:
+        state = replace(state, debts=tuple(it for it in state.debts if it not in done))
+    if isinstance(state.stopping, Stopping):
+        state = _stop(state, now)
+    elif state.policy.mode is Mode.ONLINE:
+        state = _fail(state, now, commands)
+        state = _doubt(state, now)
+        state = _want(state, now)
+        state = _rotate(state, now)
+    state = _restart_file(state, now, commands)
+    refusal = state.server.refusal
+    follow = isinstance(state.stopping, Running) and refusal is not None and refusal.reason is Failure.NO_SEATS
+    if follow != state.following:
+        commands.append(Follow(follow))
+        state = replace(state, following=follow)
+    return state, commands
+
+
+# --- from seat to debt ----------------------------------------------------------------------------------------------
+
+
+def _writing(state: State, subject: Seat | SeatRecord) -> bool:
+    flights = (state.ledger_lane, *state.overdue)
+    return any(
+        flight is not None
+        and isinstance(flight.launch.command, Write)
+        and flight.launch.command.record.identity == subject.identity
+        for flight in flights
+    )
+
+
+def as_debt(state: State, seat: Seat, cause: Cause, now: float) -> State:
+    """Put a seat on its way out; one that was never asked for only leaves its record to erase."""
+    quiet_at = risk(state, seat)
+    nothing_taken = quiet_at <= now and (
+        isinstance(seat.tenure, Unasked) or (isinstance(seat.tenure, Denied) and not seat.tenure.app_licensed)
+    )
+    if seat.stored is None and nothing_taken and not _writing(state, seat):
+        return state
+    debt = Release(
+        record=seat.stored.record if seat.stored is not None else wanted_record(state, seat, now),
+        stored=seat.stored,
+        cause=cause,
+        since=now,
+        quiet_at=quiet_at if quiet_at > now else 0.0,
+        confirmed=nothing_taken,
+        not_before=now,
+    )
+    kept = tuple(it for it in state.debts if it.name != debt.name)
+    return replace(state, debts=(*kept, debt))
+
+
+def _release_all(state: State, cause: Cause, now: float) -> State:
+    match state.seat:
+        case Seat() as seat:
+            state = replace(as_debt(state, seat, cause, now), seat=Vacant())
+        case Adopted(stored=records):
+            debts = tuple(releases.begin(stored, cause, now, state.policy.late) for stored in records)
+            state = replace(state, debts=(*state.debts, *debts), seat=Vacant())
+        case Vacant():
+            pass
+    if state.successor is not None:
+        state = replace(as_debt(state, state.successor, cause, now), successor=None)
+    return state
+
+
+def _stop(state: State, now: float) -> State:
+    stopping = state.stopping
+    if not isinstance(stopping, Stopping) or not stopping.release or isinstance(state.seat, Vacant):
+        return state
+    gone = isinstance(state.app.contact, AppLost) and state.app.contact.trouble is AppTrouble.REFUSED
+    if now < stopping.drain_until and not gone:
+        return state
+    return _release_all(state, Cause.SHUTDOWN, now)
+
+
+def _fail(state: State, now: float, commands: list[Command]) -> State:
+    if not app_failed(state, now) or isinstance(state.seat, Vacant):
+        return state
+    if isinstance(state.seat, Seat) and not state.seat.identity.deployment_id:
+        return state  # route `app` before the ID is known: the record without ID must outlive the silence
+    contact = state.app.contact
+    if isinstance(contact, AppLost):
+        commands.append(Notice(occasion=Occasion.APP_FAILED, reason=contact.trouble, text=contact.message))
+    return _release_all(state, Cause.APP_FAILURE, now)
+
+
+def _doubt(state: State, now: float) -> State:
+    """Resolve "no" after an unanswered request: once that can no longer take effect, release and begin anew.
+
+    A server that counts the same pair twice would otherwise refuse us for ever because of our own seat.
+    """
+    seat = state.seat
+    if (
+        isinstance(seat, Seat)
+        and isinstance(seat.tenure, Denied)
+        and not seat.tenure.app_licensed
+        and seat.stored is not None
+        and seat.risk_until <= now
+    ):
+        held = replace(seat, tenure=Held(seat.tenure.since), risk_until=0.0)
+        return replace(as_debt(state, held, Cause.RECLAIM, now), seat=Vacant())
+    return state
+
+
+# --- from wish to seat ----------------------------------------------------------------------------------------------
+
+
+def _want(state: State, now: float) -> State:
+    wanted = wanted_identity(state, now)
+    if wanted is None or not state.ledger.listed:
+        return state
+    match state.seat:
+        case Adopted(stored=records):
+            if not wanted.deployment_id and any(it.record.identity.deployment_id for it in records):
+                return state  # route `app`: one of them may be the ID that the app has not told yet
+            return _want(_resolve(state, records, wanted, now), now)
+        case Vacant():
+            return _occupy(state, wanted, now)
+        case Seat() as seat:
+            return _replace(state, seat, wanted, now)
+
+
+def _resolve(state: State, records: tuple[Stored, ...], wanted: Identity, now: float) -> State:
+    """Sort the adopted records: the one that carries the app's ID is our seat, all others are debts (section 3)."""
+    same = [it for it in records if it.record.identity.deployment_id == wanted.deployment_id]
+    same.sort(key=lambda it: (it.record.identity == wanted, it.record.phase is Phase.ACTIVE))
+    own = same[-1] if same and same[-1].record.identity.server == wanted.server else None
+    debts = tuple(_old(state, it, now) for it in records if it is not own)
+    seat = Vacant() if own is None else _taken_back(state, own, now)
+    return replace(state, seat=seat, debts=(*state.debts, *debts))
+
+
+def _old(state: State, stored: Stored, now: float) -> Release:
+    debt = releases.begin(stored, Cause.DEPLOYMENT_CHANGED, now, state.policy.late)
+    # Route `app`: the record without ID has done its duty once the ID is known.
+    return debt if stored.record.identity.deployment_id else replace(debt, confirmed=True)
+
+
+def _taken_back(state: State, stored: Stored, now: float) -> Seat:
+    """Go on with a record of our own: what is not known for certain about it is asked again (rules 4 and 15)."""
+    record, policy = stored.record, state.policy
+    risk_until = now + policy.late if record.open else 0.0
+    seat = Seat(identity=record.identity, stored=stored, risk_until=risk_until, written_at=now)
+    ask: Ask | None = Ask(now + CLAIM_TIME) if record.claim is not None else Ask(now)
+    if record.phase is Phase.ACTIVE:
+        if record.claim is None:
+            ask = Ask(now + policy.revalidate) if policy.revalidate > 0 else None
+        return replace(seat, tenure=Held(now), ask=ask)
+    if record.phase is Phase.ACTIVATING:
+        return replace(seat, ask=ask)
+    return replace(seat, ask=ask, again=True)
+
+
+def _occupy(state: State, wanted: Identity, now: float) -> State:
+    debt = next((it for it in state.debts if it.name == wanted.name), None)
+    if debt is None:
+        return replace(state, seat=Seat(identity=wanted, ask=Ask(now), written_at=now))
+    others = tuple(it for it in state.debts if it is not debt)
+    if debt.confirmed or state.server_lane is not None or state.ledger_lane is not None:
+        return state  # first its record goes, or the answer comes
+    if debt.stored is None or not (debt.answered or debt.failures or debt.not_before > now or not debt.marked):
+        return state
+    claimed = debt.stored.record.claim is not None
+    seat = Seat(
+        identity=wanted,
+        stored=debt.stored,
+        ask=Ask(now + CLAIM_TIME if claimed else now),
+        risk_until=debt.quiet_at if debt.quiet_at < NEVER else now + state.policy.late,
+        # Rule 4: a deactivation that nobody answered may still take the seat away.
+        again=debt.failures > 0,
+        written_at=now,
+    )
+    return replace(state, seat=seat, debts=others)
+
+
+def _replace(state: State, seat: Seat, wanted: Identity, now: float) -> State:
+    if seat.identity == wanted:
+        if state.successor is not None:  # the old key came back
+            state = replace(as_debt(state, state.successor, Cause.KEY_CHANGED, now), successor=None)
+        return state
+    if seat.identity.deployment_id != wanted.deployment_id:
+        if state.policy.route is Route.APP and not wanted.deployment_id:
+            return state  # only "not yet known": nothing has changed
+        return _occupy(_release_all(state, Cause.DEPLOYMENT_CHANGED, now), wanted, now)
+    first = state.policy.activate_first and isinstance(seat.tenure, Held) and state.policy.route is not Route.APP
+    if not first:
+        return _occupy(_release_all(state, Cause.KEY_CHANGED, now), wanted, now)
+    if state.successor is not None and state.successor.identity == wanted:
+        return state
+    if state.successor is not None:
+        state = replace(as_debt(state, state.successor, Cause.KEY_CHANGED, now), successor=None)
+    if any(it.name == wanted.name for it in state.debts):
+        return state
+    return replace(state, successor=Seat(identity=wanted, ask=Ask(now), written_at=now))
+
+
+def _rotate(state: State, now: float) -> State:
+    """Once the seat under the new key is held and delivered, the one under the old key is a debt (rule 9)."""
+    successor, seat = state.successor, state.seat
+    if successor is None or not isinstance(seat, Seat):
+        return state
+    if not isinstance(successor.tenure, Held) or isinstance(successor.delivery, Undelivered):
+        return state
+    state = replace(state, seat=successor, successor=None)
+    return as_debt(state, seat, Cause.KEY_CHANGED, now)
+
+
+# --- the file restart-app -------------------------------------------------------------------------------------------
+
+
+def _restart_file(state: State, now: float, commands: list[Command]) -> State:
+    restart, policy = state.restart, state.policy
+    refusal = state.server.refusal
+    report = last_report(state)
+    needed = (
+        refusal is not None
+        and policy.restart_after > 0
+        and isinstance(state.stopping, Running)
+        and not is_waiting(state)
+        and report is not None
+        and report.licensed is not True
+        and not (isinstance(state.seat, Seat) and isinstance(state.seat.tenure, Held))
+    )
+    if not needed:
+        if restart.touched_at is not None:
+            commands.append(RemoveRestartFile())
+        return state if restart == Restart() else replace(state, restart=Restart())
+    return replace(state, restart=_restart_wanted(state, refusal, now, commands))
+
+
+def _restart_wanted(state: State, refusal: Refusal | None, now: float, commands: list[Command]) -> Restart:
+    restart, policy = state.restart, state.policy
+    if restart.at is None or refusal is None:
+        since = refusal.since if refusal is not None else now
+        return Restart(at=since + policy.restart_after, pause=policy.restart_after)
+    report = last_report(state)
+    known = report.deployment_id if report is not None else None
+    if restart.touched_at is not None and (not isinstance(state.app.contact, AppMet) or known != restart.touched_for):
+        # The container is restarting: from now on the file would only do harm.
+        commands.append(RemoveRestartFile())
+        pause = min(RESTART_CAP, restart.pause * 2)
+        return Restart(at=now + pause, pause=pause)
+    due = restart.at if restart.touched_at is None else restart.touched_at + RESTART_TOUCH
+    if now < due:
+        return restart
+    if restart.touched_at is None:
+        commands.append(Notice(occasion=Occasion.RESTART_ASKED, text="the app is asked to restart"))
+    commands.append(TouchRestartFile())
+    return replace(restart, touched_at=now, touched_for=known)

@@ -1,0 +1,256 @@
+"""Readiness, status, and what the sidecar waits for: projections of (state, now) and nothing else.
+
+Metrics, probes, ``status`` and logs all read this, so that they cannot disagree.
+"""
+
+import math
+from dataclasses import dataclass
+from enum import StrEnum
+
+from sidecar.core.policy import IdSource, Mode, Route
+from sidecar.core.reasons import AppTrouble
+from sidecar.core.state import (
+    Adopted,
+    AppLost,
+    AppMet,
+    AppUnmet,
+    Denied,
+    Held,
+    Seat,
+    State,
+    Stopping,
+    Undelivered,
+    Vacant,
+    asks_app,
+    deployment_id,
+    is_waiting,
+    last_report,
+)
+
+
+class Stage(StrEnum):
+    """Where the sidecar stands, in one word (the metric ``state``)."""
+
+    STARTING = "starting"
+    WAITING_FOR_APP = "waiting_for_app"
+    ACTIVATING = "activating"
+    WAITING = "waiting"
+    REFUSED = "refused"
+    DELIVERING = "delivering"
+    ACTIVE = "active"
+    GRACE = "grace"
+    RELEASING = "releasing"
+    STOPPING = "stopping"
+    OBSERVING = "observing"
+    OFF = "off"
+
+
+READY = frozenset({Stage.ACTIVE, Stage.GRACE, Stage.OBSERVING, Stage.OFF})
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """What can be said at one moment.
+
+    ``why`` is one sentence for people: the reason of the stage. ``faults`` are further things that are not as they
+    should be. ``next_at`` is the monotonic time of the next attempt at what is waited for (None: an event decides).
+    ``grace_ends_at``: monotonic end of the grace
+    (None: no grace runs, or the app itself says that it is licensed, for which there is no limit).
+    """
+
+    stage: Stage
+    started: bool
+    why: str
+    faults: tuple[str, ...] = ()
+    waiting_for: str = ""
+    next_at: float | None = None
+    grace_ends_at: float | None = None
+
+    @property
+    def ready(self) -> bool:
+        """Tell whether traffic may come: the seat is ours and the app is licensed, or grace (HONEST_READY)."""
+        return self.stage in READY
+
+
+def describe(state: State, now: float) -> View:
+    """Project the state."""
+    faults = tuple(_faults(state))
+    started = _started(state)
+    if isinstance(state.stopping, Stopping):
+        left = len(state.debts)
+        why = f"stopping; {left} seat(s) to give back" if left else "stopping"
+        return View(Stage.STOPPING, started=started, why=why, faults=faults)
+    match state.policy.mode:
+        case Mode.OFF:
+            return View(Stage.OFF, started=True, why="mode is off: licensing is not ours", faults=faults)
+        case Mode.OBSERVE:
+            ready, why = _app_fit(state, state.app.contact)
+            if ready:
+                return View(Stage.OBSERVING, started=True, why=why, faults=faults)
+            return View(Stage.WAITING_FOR_APP, started=True, why=why, faults=faults, waiting_for="the app")
+        case Mode.ONLINE:
+            return _online(state, now, started=started, faults=faults)
+
+
+def _started(state: State) -> bool:
+    """Design.md section 5, "Start order": what ``/startupz`` means depends on where the ID comes from."""
+    seat = state.seat if isinstance(state.seat, Seat) else None
+    if state.policy.mode is not Mode.ONLINE:
+        return True
+    if state.policy.id_source is IdSource.POD:
+        return seat is not None and isinstance(seat.tenure, Held)
+    if state.policy.route is Route.APP:
+        return seat is not None and seat.stored is not None
+    return True
+
+
+def _online(state: State, now: float, *, started: bool, faults: tuple[str, ...]) -> View:
+    end = grace_end(state)
+    in_grace = end is not None and now < end
+    grace_ends_at = end if in_grace and end != math.inf else None
+    seat = state.seat
+    held = isinstance(seat, Seat) and isinstance(seat.tenure, Held)
+    if held and isinstance(seat, Seat):
+        matches = deployment_id(state, now) == seat.identity.deployment_id
+        fit, why = (True, "the seat is ours") if not asks_app(state.policy) else _app_fit(state, state.app.contact)
+        mine = _reports(state, seat)
+        if fit and matches and mine:
+            if in_grace:
+                return View(Stage.GRACE, started, _grace_reason(state), faults, "", None, grace_ends_at)
+            return View(Stage.ACTIVE, started, "the seat is ours and the app is licensed", faults)
+        if in_grace and isinstance(state.app.contact, AppLost):
+            return View(Stage.GRACE, started, _grace_reason(state), faults, "the app", None, grace_ends_at)
+        if not isinstance(state.app.contact, AppMet):
+            return View(Stage.WAITING_FOR_APP, started, why, faults, "the app", state.app.next_at)
+        next_at = seat.delivery.at if isinstance(seat.delivery, Undelivered) else state.app.next_at
+        return View(Stage.DELIVERING, started, why, faults, "the app", next_at)
+    fit, why = _app_fit(state, state.app.contact)
+    if fit and in_grace:
+        return View(Stage.GRACE, started, _grace_reason(state), faults, _awaited(state, now), None, grace_ends_at)
+    return _without_seat(state, now, started=started, faults=faults)
+
+
+def _reports(state: State, seat: Seat) -> bool:
+    """Tell whether the app reports exactly our seat's deployment ID (rule 16)."""
+    if not asks_app(state.policy):
+        return True
+    report = last_report(state)
+    return report is not None and report.deployment_id == seat.identity.deployment_id
+
+
+def _without_seat(state: State, now: float, *, started: bool, faults: tuple[str, ...]) -> View:
+    refusal, outage = state.server.refusal, state.server.outage
+    seat = state.seat
+    awaited = _awaited(state, now)
+    snapshot = state.key.snapshot
+    if snapshot is None or snapshot.current is None or not state.ledger.listed:
+        why = f"waits for {awaited}"
+        return View(Stage.STARTING, started, why, faults, awaited, state.ledger.not_before or None)
+    if isinstance(seat, Vacant) and state.debts:
+        return View(Stage.RELEASING, started, "gives back the seat of an app that is gone", faults, awaited)
+    if isinstance(seat, (Vacant, Adopted)) or not seat.identity.deployment_id:
+        return View(Stage.WAITING_FOR_APP, started, f"waits for {awaited}", faults, awaited, state.app.next_at)
+    next_at = max(state.server.not_before, seat.blocked_until, seat.ask.at if seat.ask is not None else 0.0)
+    if seat.blocked_by:
+        why = f"deployment ID {seat.identity.deployment_id}: {seat.blocked_by}; it is not shared"
+        return View(Stage.REFUSED, started, why, faults, "the other instance to end", next_at)
+    if refusal is not None:
+        if is_waiting(state):
+            why = f"all seats are in use, and one is about to become free: {refusal.sentence}"
+            return View(Stage.WAITING, started, why, faults, "a seat", next_at)
+        return View(Stage.REFUSED, started, refusal.sentence, faults, "the activation server", next_at)
+    why = outage.message if outage is not None else "asks the activation server for a seat"
+    return View(Stage.ACTIVATING, started, why, faults, awaited, next_at)
+
+
+def _awaited(state: State, now: float) -> str:
+    snapshot = state.key.snapshot
+    if snapshot is None or snapshot.current is None:
+        return "a usable activation key"
+    if not state.ledger.listed or state.ledger.down_since is not None:
+        return "the ledger"
+    if deployment_id(state, now) is None:
+        return "the app's deployment ID"
+    return "the activation server"
+
+
+def _app_fit(state: State, contact: AppUnmet | AppMet | AppLost) -> tuple[bool, str]:
+    """Tell whether the app says now that it is licensed and fit, as far as ``readiness.require`` counts."""
+    require = state.policy.require
+    match contact:
+        case AppUnmet():
+            return False, "the app has not been asked yet"
+        case AppLost(trouble=trouble, message=message):
+            if trouble is AppTrouble.FORBIDDEN:
+                message += " (403: if it stays so, the API key in app.api_key_file is not the one of this app)"
+            return False, f"the app does not answer: {message}"
+        case AppMet(report=report):
+            if "license" in require and report.licensed is not True:
+                return False, "the app does not say that it is licensed"
+            unfit = [name for name, fit in report.parts if name in require and not fit]
+            if unfit:
+                return False, f"the app reports as not fit: {', '.join(unfit)}"
+            return True, "the app is licensed"
+
+
+def _grace_since(state: State) -> float | None:
+    """Return the first moment at which something that should confirm the licence did not (rule 16), or None."""
+    moments = []
+    seat = state.seat
+    contact = state.app.contact
+    if isinstance(contact, AppLost) and state.app.confirmed_at is not None:
+        moments.append(contact.lost_at)
+    if state.server.outage is not None:
+        moments.append(state.server.outage.since)
+    if state.server.refusal is not None and state.successor is None:
+        moments.append(state.server.refusal.since)
+    if state.ledger.down_since is not None:
+        moments.append(state.ledger.down_since)
+    if isinstance(seat, Seat) and isinstance(seat.tenure, Denied):
+        moments.append(seat.tenure.since)
+    return min(moments, default=None)
+
+
+def grace_end(state: State) -> float | None:
+    """Return when the grace that runs now will end (monotonic seconds), or None."""
+    since = _grace_since(state)
+    if since is None:
+        return None
+    # What the app itself reports as licensed keeps a held seat ready for as long as it says so.
+    held = isinstance(state.seat, Seat) and isinstance(state.seat.tenure, Held)
+    if held and isinstance(state.app.contact, AppMet):
+        return math.inf
+    return since + state.policy.grace
+
+
+def _grace_reason(state: State) -> str:
+    contact, server = state.app.contact, state.server
+    if isinstance(contact, AppLost):
+        return f"grace: the app was licensed and does not answer now ({contact.message})"
+    if server.refusal is not None:
+        return f"grace: the app is licensed although the activation server says: {server.refusal.sentence}"
+    if server.outage is not None:
+        return f"grace: the app is licensed, the activation server does not answer ({server.outage.message})"
+    return f"grace: the app is licensed, the ledger does not answer ({state.ledger.message})"
+
+
+def _faults(state: State) -> list[str]:
+    faults = []
+    snapshot = state.key.snapshot
+    if snapshot is not None:
+        faults += [text for text in (snapshot.fault, snapshot.warning) if text]
+    if state.ledger.down_since is not None:
+        faults.append(f"ledger: {state.ledger.message}")
+    if state.server.outage is not None:
+        faults.append(f"activation server: {state.server.outage.message}")
+    if state.server.refusal is not None:
+        faults.append(f"activation server says: {state.server.refusal.sentence}")
+    if state.successor is not None and state.server.refusal is not None:
+        faults.append("the new key was refused; the seat under the old key is kept")
+    if isinstance(state.app.contact, AppLost):
+        faults.append(f"app: {state.app.contact.message}")
+    report = last_report(state)
+    given = state.policy.given_id
+    if state.policy.id_source is IdSource.FIXED and report is not None and report.deployment_id not in (None, given):
+        faults.append(f"deployment_id.value is {given}, but the app reports {report.deployment_id}")
+    return faults
