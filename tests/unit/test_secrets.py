@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import html
+import itertools
 import json
 import pickle
 import traceback
@@ -68,6 +69,7 @@ def test_NO_SECRET_what_looks_like_a_key_is_masked_though_nobody_registered_it(t
         KEY[-14:],
         f"...&key={KEY[:17]}",
     ],
+    ids=itertools.count(),  # a name made of the text would show the key
 )
 def test_NO_SECRET_a_registered_key_is_masked_even_in_part(text: str) -> None:  # noqa: N802 - the invariant's name
     """Somebody may have cut the text in the middle of the key, or have left out its dashes."""
