@@ -149,15 +149,24 @@ class Stack:
         pytest.fail(f"waited {limit:.0f} s in vain for: {what} ({fault})", pytrace=False)
 
 
-@pytest.fixture(scope="module")
-def stack(engine: Engine, image: str) -> Iterator[Stack]:
-    """Return the Compose file, not yet started; taken down with its volumes at the end, whatever happened."""
-    if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode == 0:
-        compose: tuple[str, ...] = ("docker", "compose")
-    elif shutil.which("docker-compose") is not None:
-        compose = ("docker-compose",)
-    else:
-        absent("there is no Docker Compose", "apt-get install docker-compose")
+FLAVOURS = {
+    "docker compose": "https://docs.docker.com/compose/install",
+    "docker-compose": "apt-get install docker-compose",
+}
+
+
+@pytest.fixture(scope="module", params=FLAVOURS)
+def stack(request: pytest.FixtureRequest, engine: Engine, image: str) -> Iterator[Stack]:
+    """Return the Compose file, not yet started, once for Compose v2 and once for docker-compose 1.29.
+
+    It is taken down with its volumes at the end, whatever happened.
+    """
+    compose = tuple(request.param.split())
+    if (
+        shutil.which(compose[0]) is None
+        or subprocess.run([*compose, "version"], capture_output=True, check=False).returncode
+    ):
+        absent(f"there is no {request.param}", FLAVOURS[request.param])
     made = Stack(engine, compose, image)
     yield made
     made.compose("--profile", "monitoring", "down", "--volumes", "--timeout", "5", check=False)
