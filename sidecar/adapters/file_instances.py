@@ -97,7 +97,7 @@ class FileInstances:
         self._folder.make()
         uid = self._uid(file_name)
         lock = self._folder.open(_alive(uid), os.O_RDWR | os.O_CREAT)
-        if not take(lock, fcntl.LOCK_EX, time.monotonic() + _ENTER_WITHIN):
+        if not take(lock, fcntl.LOCK_EX, time.monotonic() + min(_ENTER_WITHIN, self._timeout)):
             os.close(lock)
             raise Misconfigured(
                 f"pod.name: another process runs as the instance {name!r} on the ledger {self._folder.path} "
@@ -155,20 +155,10 @@ class FileInstances:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
             except BlockingIOError:
                 return Sight(Standing.LIVE, "its owner holds its lock")
-            named = _named_inode(file)
-            inode = os.fstat(file).st_ino
-            kind = _file_system(file)
+            genuine = _named_inode(file) == os.fstat(file).st_ino
+            return proven_by_a_free_lock(genuine, bool(owner.boot) and owner.boot == self._boot, _file_system(file))
         finally:
             os.close(file)
-        if named != inode:
-            return Sight(
-                Standing.UNPROVEN, "the lock file of its owner was replaced: its owner may hold the former one"
-            )
-        if not self._boot or owner.boot != self._boot:
-            return Sight(Standing.UNPROVEN, "its owner ran on another machine, or before this one was booted")
-        if not kind or _SHARED.fullmatch(kind):
-            return Sight(Standing.UNPROVEN, f"locks prove nothing on this file system ({kind or 'unknown'})")
-        return Sight(Standing.GONE, "the lock of its owner is free")
 
     def _sees_itself(self, deadline: float) -> bool:
         if self._lock is None:
@@ -195,6 +185,20 @@ class FileInstances:
     def _outage(self, error: OSError) -> LedgerOutage:
         why = f"no answer within {self._timeout:g} s" if isinstance(error, TimeoutError) else error.strerror
         return LedgerOutage(f"the instances in {self._folder.path} (ledger.dir) cannot be looked at: {why}")
+
+
+def proven_by_a_free_lock(genuine: bool, same_boot: bool, file_system: str) -> Sight:
+    """Return what it means that an owner's lock is free: gone, only if he would hold it where we can see it.
+
+    ``genuine``: the file is the one that the owner locked. ``file_system``: its type, empty if unknown.
+    """
+    if not genuine:
+        return Sight(Standing.UNPROVEN, "the lock file of its owner was replaced: the owner may hold the former one")
+    if not same_boot:
+        return Sight(Standing.UNPROVEN, "its owner ran on another machine, or before this one was booted")
+    if not file_system or _SHARED.fullmatch(file_system):
+        return Sight(Standing.UNPROVEN, f"a free lock proves nothing on this file system ({file_system or 'unknown'})")
+    return Sight(Standing.GONE, "the lock of its owner is free")
 
 
 def _alive(uid: str) -> str:

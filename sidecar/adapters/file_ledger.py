@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncGenerator, Callable
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -83,7 +83,7 @@ class FileLedger:
         """Remove exactly ``expected.version``. Raises ``Conflict`` (``current`` None: it was gone already)."""
         await self._run(lambda deadline: self._folder.erase(expected.name, expected.version, deadline), "written")
 
-    async def follow(self) -> AsyncIterator[Listing]:
+    async def follow(self) -> AsyncGenerator[Listing, None]:
         """Yield the content now and after each change, looked for once in ``poll`` seconds.
 
         Raises ``LedgerOutage`` and is over then: follow again. Changes between two looks are told as one.

@@ -114,7 +114,7 @@ class KeyRing:
                 keys, unusable = _former_keys(found.previous)
                 self._listed = tuple(dict.fromkeys(self._remember(key) for key in keys))
                 if unusable:
-                    faults.append(self._sentence(f"{PREVIOUS} has {unusable} unusable lines, which are left out"))
+                    faults.append(self._sentence(f"{PREVIOUS} has unusable lines ({unusable}), which are left out"))
             except _Unusable as fault:
                 faults.append(f"{self._sentence(PREVIOUS)} {fault}; former keys that were read before are kept")
         # A key that was current, or was listed once, stays good for releases: the newest of these first.

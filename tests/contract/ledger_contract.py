@@ -12,18 +12,10 @@ from dataclasses import replace
 
 import pytest
 
-from sidecar.core.records import Claim, Identity, Listing, Owner, Phase, SeatRecord, Stored
+from sidecar.core.records import Claim, Listing, Phase, Stored
 from sidecar.errors import Conflict
 from sidecar.ports import Ledger
-
-OWNER = Owner(pod="web-0", uid="0" * 32, node="node", release="icap", container_id="c1", boot="b1")
-
-
-def seat(deployment_id: str = "MSCL1", **changes: object) -> SeatRecord:
-    """Return a record in its first phase, with every field that has no default set."""
-    identity = Identity("https://activation.example", "0123456789ab", deployment_id)
-    record = SeatRecord(identity, OWNER, Phase.ACTIVATING, open=True, created_at=1_700_000_000.25, renewed_at=1.5)
-    return replace(record, **changes)  # type: ignore[arg-type]
+from tests.contract.seats import seat
 
 
 class LedgerContract:

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.register_assert_rewrite("tests.contract.ledger_contract")
-
-from sidecar.adapters.file_ledger import FileLedger  # noqa: E402 - the line above must come first
-from sidecar.core.records import Listing  # noqa: E402 - as above
-from sidecar.ports import Ledger  # noqa: E402 - as above
-from tests.contract.ledger_contract import LedgerContract, seat  # noqa: E402 - as above
-from tests.simulation.memory_ledger import MemoryLedger  # noqa: E402 - as above
+from sidecar.adapters.file_ledger import FileLedger
+from sidecar.core.records import Listing
+from sidecar.ports import Ledger
+from tests.contract.ledger_contract import LedgerContract
+from tests.contract.seats import seat
+from tests.simulation.memory_ledger import MemoryLedger
 
 
 class TestFileLedger(LedgerContract):

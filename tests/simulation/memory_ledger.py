@@ -7,7 +7,7 @@ contract suite runs against it as against the real ledgers, which is what makes 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 
 from sidecar.core.records import Listing, SeatRecord, Stored
 from sidecar.errors import Conflict
@@ -86,7 +86,7 @@ class MemoryLedger:
         self._content.erase(name, expected)
         await self._after("erase", name)
 
-    async def follow(self) -> AsyncIterator[Listing]:
+    async def follow(self) -> AsyncGenerator[Listing, None]:
         """Yield the content now and after each change; changes while the reader is busy are told as one."""
         changed = asyncio.Event()
         self._content.followers.append(changed)
