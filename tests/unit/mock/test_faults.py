@@ -8,7 +8,7 @@ import pytest
 from mock_activation.faults import Cut, Delay, Fault, Faults, Hang, Operation, Reply, lost_answer
 from mock_activation.journal import Fate, Journal
 from mock_activation.server import MockActivation
-from tests.unit.mock.vendor_client import A, B, Vendor, until
+from tests.unit.mock.vendor_client import KEY, A, B, Vendor, until
 
 
 async def test_lost_answer_counts_the_seat_and_says_nothing(vendor: Vendor) -> None:

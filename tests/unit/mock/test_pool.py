@@ -21,6 +21,8 @@ from mock_activation.switches import (
 from tests.unit.mock.vendor_client import KEY, A, B, C
 
 KEY_OF_EIGHT = "ZZZZ-EFGH-IJKL-MNOP-QRST-UVWX-YZ01-0000"
+# Parameters stand in the names of tests, so keys are named there, not shown.
+KEYS = {None: None, "mine": KEY, "other": KEY_OF_EIGHT, "empty": "", "short": "ABCD-EFGH", "padded": f" {KEY}"}
 SENTENCE = (
     "Could not activate your product because the {} you provided is invalid. "
     "Check if you typed it correctly or open a support ticket if problem persist."
@@ -57,21 +59,21 @@ def test_licence_keeps_awkward_texts() -> None:
     ("key", "deployment", "quantity", "outcome", "parameter"),
     [
         (None, None, None, Outcome.INVALID_KEY, "Activation Key"),
-        ("", A, "1", Outcome.INVALID_KEY, "Activation Key"),
-        ("ABCD-EFGH", None, "x", Outcome.INVALID_KEY, "Activation Key"),
-        (f" {KEY}", A, "1", Outcome.INVALID_KEY, "Activation Key"),
-        (KEY, None, None, Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
-        (KEY, "", "0", Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
-        (KEY, "null", "1", Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
-        (KEY, A[:-1], "1", Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
-        (KEY, f"{A}\n", "1", Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
-        (KEY_OF_EIGHT, "null", "1", Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
-        (KEY, A, None, Outcome.INVALID_QUANTITY, "quantity"),
-        (KEY, A, "0", Outcome.INVALID_QUANTITY, "quantity"),
-        (KEY, A, "-1", Outcome.INVALID_QUANTITY, "quantity"),
-        (KEY, A, "1.5", Outcome.INVALID_QUANTITY, "quantity"),
-        (KEY, A, "9" * 5000, Outcome.INVALID_QUANTITY, "quantity"),
-        (KEY_OF_EIGHT, A, "x", Outcome.INVALID_QUANTITY, "quantity"),
+        ("empty", A, "1", Outcome.INVALID_KEY, "Activation Key"),
+        ("short", None, "x", Outcome.INVALID_KEY, "Activation Key"),
+        ("padded", A, "1", Outcome.INVALID_KEY, "Activation Key"),
+        ("mine", None, None, Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
+        ("mine", "", "0", Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
+        ("mine", "null", "1", Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
+        ("mine", A[:-1], "1", Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
+        ("mine", f"{A}\n", "1", Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
+        ("other", "null", "1", Outcome.INVALID_DEPLOYMENT, "Deployment ID"),
+        ("mine", A, None, Outcome.INVALID_QUANTITY, "quantity"),
+        ("mine", A, "0", Outcome.INVALID_QUANTITY, "quantity"),
+        ("mine", A, "-1", Outcome.INVALID_QUANTITY, "quantity"),
+        ("mine", A, "1.5", Outcome.INVALID_QUANTITY, "quantity"),
+        ("mine", A, "9" * 5000, Outcome.INVALID_QUANTITY, "quantity"),
+        ("other", A, "x", Outcome.INVALID_QUANTITY, "quantity"),
     ],
 )
 def test_malformed_parameters_in_the_order_key_deployment_quantity(
@@ -79,7 +81,7 @@ def test_malformed_parameters_in_the_order_key_deployment_quantity(
 ) -> None:
     """The first malformed parameter is named, in the documented sentence, and no seat is taken."""
     pool = Pool({KEY: 1})
-    answer = pool.activate(key, deployment, quantity, now=0.0)
+    answer = pool.activate(KEYS[key], deployment, quantity, now=0.0)
     assert (answer.status, answer.phrase, answer.outcome) == (200, "Invalid parameter", outcome)
     assert answer.body == f"error: '{SENTENCE.format(parameter)}'\n".encode()
     assert used(pool) == 0
@@ -172,10 +174,10 @@ def test_deactivation_of_an_unknown_pair_by_switch(position: UnknownPair, status
         assert set(yaml.safe_load(answer.body)) == {body}
 
 
-@pytest.mark.parametrize(("key", "name"), [(None, A), ("ABCD", A), (KEY, None), (KEY, "null")])
+@pytest.mark.parametrize(("key", "name"), [(None, A), ("short", A), ("mine", None), ("mine", "null")])
 def test_deactivation_with_malformed_parameters(key: str | None, name: str | None) -> None:
     """Answered like a malformed activation: 200 with an error."""
-    answer = Pool({KEY: 1}).deactivate(key, name, now=0.0)
+    answer = Pool({KEY: 1}).deactivate(KEYS[key], name, now=0.0)
     assert (answer.status, answer.phrase) == (200, "Invalid parameter")
     assert "error" in yaml.safe_load(answer.body)
 
