@@ -1,0 +1,468 @@
+"""A fleet on one virtual clock: the mock's pool, the memory ledger, stand-in apps, and the unchanged agent and reclaimer.
+
+A *pod* has an app and a sidecar. Killing revokes the incarnation's ports first (its later calls hang without effect)
+and then cancels, because cancelling runs ``finally`` and SIGKILL does not.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from random import Random
+
+from mock_activation.answers import Answer, Outcome
+from mock_activation.pool import Change, Move, Pool
+from mock_activation.switches import Switches
+from sidecar.agent import Agent, Ports
+from sidecar.core.facts import AppReport, KeySnapshot, Licence
+from sidecar.core.policy import Policy
+from sidecar.core.reasons import AppTrouble, Failure
+from sidecar.core.records import Owner, Sight, Standing
+from sidecar.errors import ActivationOutage, ActivationRefused, AppOutage, LedgerOutage, UploadRefused
+from sidecar.patience import PatientLedger
+from sidecar.ports import Deactivation
+from sidecar.reclaim import Reclaimer, Rules
+from sidecar.secrets import Secret
+from tests.simulation.chance import Chance
+from tests.simulation.memory_ledger import MemoryLedger
+from tests.simulation.silence import SilentObserver
+
+SERVER = "https://activation.example"
+EPOCH = 1_760_000_000.0
+REFUSAL = {
+    Outcome.NO_SEATS: Failure.NO_SEATS,
+    Outcome.UNKNOWN_KEY: Failure.INVALID_KEY,
+    Outcome.INVALID_KEY: Failure.INVALID_KEY,
+    Outcome.INVALID_DEPLOYMENT: Failure.INVALID_DEPLOYMENT,
+    Outcome.EXPIRED: Failure.EXPIRED,
+}
+
+
+class Revoked:
+    """Whether an incarnation still acts: after a kill its calls hang for ever, without effect."""
+
+    def __init__(self) -> None:
+        self.dead = False
+
+    async def pass_through(self) -> None:
+        """Return, or hang for ever."""
+        if self.dead:
+            await asyncio.get_running_loop().create_future()
+
+
+@dataclass
+class Weather:
+    """What goes wrong, as probabilities for each request, and as outages in virtual seconds."""
+
+    lose_request: float = 0.0
+    lose_answer: float = 0.0
+    lag: float = 0.0
+    """The request is processed up to ``late`` seconds after the client gave up."""
+    ledger_fault: float = 0.0
+    server_down: list[tuple[float, float]] = field(default_factory=list)
+    ledger_down: list[tuple[float, float]] = field(default_factory=list)
+    slowest: float = 0.05
+
+
+def _within(now: float, spans: list[tuple[float, float]]) -> bool:
+    return any(begin <= now < end for begin, end in spans)
+
+
+@dataclass
+class Theft:
+    """A seat was taken from an app that lives and serves with it."""
+
+    at: float
+    deployment: str
+    by: str
+
+
+class World:
+    """Everything outside of the sidecars, and the invariants on the server's own history."""
+
+    def __init__(
+        self, keys: dict[str, int], seed: int = 1, weather: Weather | None = None, switches: Switches | None = None
+    ) -> None:
+        self.loop = asyncio.get_running_loop()
+        self.keys = keys
+        self.secrets = [Secret(key) for key in keys]
+        self.seed = seed
+        self.chance = Chance(seed)
+        self.weather = weather or Weather()
+        self.history: list[Change] = []
+        self.thefts: list[Theft] = []
+        self.unrecorded: list[Change] = []
+        self.requests = 0
+        self.pool = Pool(keys, switches, on_change=self._changed)
+        self.ledger = MemoryLedger()
+        self.pods: dict[str, Pod] = {}
+        self._asking = ""
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def _changed(self, change: Change) -> None:
+        self.history.append(change)
+        if change.move is Move.TAKEN:
+            recorded = {
+                (it.record.identity.key_fingerprint, it.record.identity.deployment_id)
+                for it in self.ledger.content.records
+            }
+            if (change.key_fingerprint, change.deployment) not in recorded:
+                self.unrecorded.append(change)
+        elif change.move is Move.RELEASED:
+            for pod in self.pods.values():
+                if pod.serves_with(change.key_fingerprint, change.deployment):
+                    self.thefts.append(Theft(self.loop.time(), change.deployment, self._asking))
+
+    def pod(self, name: str, **policy: object) -> Pod:
+        """Make a pod; it does nothing until ``start``."""
+        pod = Pod(self, name, policy)
+        self.pods[pod.uid] = pod
+        return pod
+
+    def used(self) -> int:
+        """Return how many seats are taken on the server."""
+        return sum(used for used, _limit in self.pool.used().values())
+
+    async def request(self, actor: str, operation: str, deployment: str, ask: Callable[[], Answer]) -> Answer:
+        """Carry a request to the server and its answer back, through the weather."""
+        self.requests += 1
+        fraction = lambda what: self.chance.fraction(actor, operation, deployment, what)  # noqa: E731 - three words
+        await asyncio.sleep(self.weather.slowest * (0.1 + 0.9 * fraction("there")))
+        if _within(self.loop.time(), self.weather.server_down):
+            raise ActivationOutage(Failure.NETWORK, "connection refused", sent=False)
+        luck = fraction("fate")
+        lost, unanswered, lagging = self.weather.lose_request, self.weather.lose_answer, self.weather.lag
+        if luck < lost:
+            await asyncio.sleep(10.0)
+            raise ActivationOutage(Failure.TIMEOUT, "no answer", sent=True)
+        if luck < lost + lagging:
+            delay = 10.0 + 100.0 * fraction("lag")
+            task = self.loop.create_task(self._later(actor, delay, ask))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            await asyncio.sleep(10.0)
+            raise ActivationOutage(Failure.TIMEOUT, "no answer", sent=True)
+        answer = self._process(actor, ask)
+        if luck < lost + lagging + unanswered:
+            raise ActivationOutage(Failure.NETWORK, "connection cut", sent=True)
+        await asyncio.sleep(self.weather.slowest * (0.1 + 0.9 * fraction("back")))
+        return answer
+
+    def _process(self, actor: str, ask: Callable[[], Answer]) -> Answer:
+        self._asking = actor
+        try:
+            return ask()
+        finally:
+            self._asking = ""
+
+    async def _later(self, actor: str, delay: float, ask: Callable[[], Answer]) -> None:
+        await asyncio.sleep(delay)
+        self._process(actor, ask)
+
+    async def ledger_weather(self, actor: str, operation: str, name: str) -> None:
+        """Delay or fail one ledger call."""
+        luck = self.chance.fraction(actor, operation, name, "ledger")
+        await asyncio.sleep(0.002 + 0.02 * luck)
+        if _within(self.loop.time(), self.weather.ledger_down) or luck < self.weather.ledger_fault:
+            raise LedgerOutage("the ledger does not answer")
+
+    async def settle(self) -> None:
+        """Wait until no late request is under way."""
+        while self._tasks:
+            await asyncio.sleep(1.0)
+
+
+class SimServer:
+    """The port ``ActivationServer`` over the pool."""
+
+    def __init__(self, world: World, actor: str, revoked: Revoked) -> None:
+        self._world, self._actor, self._revoked = world, actor, revoked
+
+    async def activate(self, key: Secret, deployment_id: str) -> Licence:
+        pool, now = self._world.pool, self._world.loop.time
+        await self._revoked.pass_through()
+        answer = await self._world.request(
+            self._actor, "activate", deployment_id, lambda: pool.activate(key.reveal(), deployment_id, 1, EPOCH + now())
+        )
+        await self._revoked.pass_through()
+        if answer.outcome is Outcome.ACTIVATED:
+            return Licence(answer.body)
+        raise ActivationRefused(REFUSAL.get(answer.outcome, Failure.REFUSED), "the server's sentence")
+
+    async def deactivate(self, key: Secret, deployment_id: str) -> Deactivation:
+        pool, now = self._world.pool, self._world.loop.time
+        await self._revoked.pass_through()
+        answer = await self._world.request(
+            self._actor, "deactivate", deployment_id, lambda: pool.deactivate(key.reveal(), deployment_id, EPOCH + now())
+        )
+        await self._revoked.pass_through()
+        return Deactivation.UNKNOWN if answer.status == 404 else Deactivation.RELEASED
+
+
+class SimApp:
+    """The port ``App`` and the app behind it: a new deployment ID at each start, unlicensed until it gets a licence."""
+
+    def __init__(self, world: World, pod: str, *, takes_upload: bool = True, keeps_id: bool = False) -> None:
+        self.world, self.pod = world, pod
+        self.takes_upload, self.keeps_id = takes_upload, keeps_id
+        self.starts = 0
+        self.running = False
+        self.silent = False
+        self.deployment_id = ""
+        self.licensed_by = ""
+
+    def start(self) -> None:
+        """Start the container, with another ID unless it keeps its disk."""
+        self.starts += 1
+        self.running = True
+        self.licensed_by = ""
+        number = 1 if self.keeps_id else self.starts
+        digest = hashlib.sha256(f"{self.world.seed}/{self.pod}/{number}".encode()).hexdigest()[:32].upper()
+        self.deployment_id = f"MSCL{digest}"
+
+    def crash(self) -> None:
+        """End the container."""
+        self.running = False
+
+    async def _reach(self, revoked: Revoked) -> None:
+        await revoked.pass_through()
+        await asyncio.sleep(0.002)
+        if self.silent:
+            await asyncio.sleep(5.0)
+            raise AppOutage(AppTrouble.SILENT, "no answer")
+        if not self.running:
+            raise AppOutage(AppTrouble.REFUSED, "connection refused")
+
+    def port(self, revoked: Revoked) -> SimAppPort:
+        """Return the app as one sidecar incarnation reaches it."""
+        return SimAppPort(self, revoked)
+
+
+class SimAppPort:
+    """The port ``App``, for one incarnation of the sidecar."""
+
+    def __init__(self, app: SimApp, revoked: Revoked) -> None:
+        self._app, self._revoked = app, revoked
+
+    async def report(self) -> AppReport:
+        await self._app._reach(self._revoked)
+        return AppReport(self._app.deployment_id, bool(self._app.licensed_by), parts=(("database", True),))
+
+    async def upload(self, licence: Licence) -> None:
+        await self._app._reach(self._revoked)
+        if not self._app.takes_upload:
+            raise UploadRefused("404")
+        if self._app.deployment_id.encode() not in licence.body:
+            raise UploadRefused("Invalid license")
+        self._app.licensed_by = "upload"
+
+    async def activate(self, key: Secret) -> None:
+        await self._app._reach(self._revoked)
+        world, app = self._app.world, self._app
+        try:
+            answer = await world.request(
+                app.pod,
+                "product",
+                app.deployment_id,
+                lambda: world.pool.activate(key.reveal(), app.deployment_id, 1, EPOCH + world.loop.time()),
+            )
+        except ActivationOutage as outage:
+            raise AppOutage(AppTrouble.BROKEN, "500", sent=True) from outage
+        if answer.outcome is not Outcome.ACTIVATED:
+            raise AppOutage(AppTrouble.BROKEN, "500", sent=True)
+        app.licensed_by = "product"
+
+    async def knock(self) -> None:
+        await self._revoked.pass_through()
+        if self._app.silent:
+            await asyncio.sleep(1.0)
+            raise AppOutage(AppTrouble.SILENT, "no answer")
+        if not self._app.running:
+            raise AppOutage(AppTrouble.REFUSED, "connection refused")
+
+
+class SimKeys:
+    """The port ``Keys``: what the world's key folder holds now."""
+
+    def __init__(self, secrets: list[Secret]) -> None:
+        self.secrets = secrets
+        self._seen: dict[str, Secret] = {}
+
+    async def poll(self) -> KeySnapshot:
+        for secret in self.secrets:
+            self._seen[secret.fingerprint] = secret
+        if not self.secrets:
+            return KeySnapshot(None, tuple(self._seen), "no key")
+        current = self.secrets[0].fingerprint
+        return KeySnapshot(current, tuple(name for name in self._seen if name != current))
+
+    def reveal(self, fingerprint: str) -> Secret | None:
+        return self._seen.get(fingerprint)
+
+
+class SimOwners:
+    """The port ``Owners``: an instance lives while its process does."""
+
+    def __init__(self, world: World, revoked: Revoked) -> None:
+        self._world, self._revoked = world, revoked
+
+    async def look(self, owner: Owner) -> Sight:
+        await self._revoked.pass_through()
+        pod = self._world.pods.get(owner.uid)
+        if pod is not None and pod.sidecar is not None:
+            return Sight(Standing.LIVE, "its owner holds its lock")
+        return Sight(Standing.GONE, "the lock of its owner is free")
+
+    async def sees_itself(self) -> bool:
+        await self._revoked.pass_through()
+        return True
+
+
+class NoRestartFile:
+    """The port ``RestartFile``, counting."""
+
+    def __init__(self) -> None:
+        self.touched = 0
+
+    def touch(self) -> None:
+        self.touched += 1
+
+    def remove(self) -> None:
+        pass
+
+
+class Pod:
+    """An app and a sidecar; each can die alone, or both at once."""
+
+    def __init__(self, world: World, name: str, policy: dict[str, object]) -> None:
+        self.world, self.name = world, name
+        self.uid = f"uid-{name}"
+        self.app = SimApp(world, name)
+        self.keys = SimKeys(list(world.secrets[:1]))
+        self.restart_file = NoRestartFile()
+        self.sidecar: asyncio.Task[int] | None = None
+        self.agent: Agent | None = None
+        self.revoked = Revoked()
+        self.stopping = False
+        self.deleted = False
+        self._policy = policy
+        self._lives = 0
+
+    def policy(self) -> Policy:
+        """Return this pod's policy."""
+        return Policy(server=SERVER, owner=Owner(pod=self.name, uid=self.uid), **self._policy)  # type: ignore[arg-type]
+
+    def serves_with(self, fingerprint: str, deployment: str) -> bool:
+        """Tell whether the app serves with exactly this seat and nobody asked its sidecar to end."""
+        return (
+            self.app.running
+            and bool(self.app.licensed_by)
+            and self.app.deployment_id == deployment
+            and self.sidecar is not None
+            and not self.stopping
+            and bool(self.keys.secrets)
+            and self.keys.secrets[0].fingerprint == fingerprint
+        )
+
+    def start(self) -> None:
+        """Start app (if it is down) and sidecar."""
+        if not self.app.running:
+            self.app.start()
+        self.start_sidecar()
+
+    def start_sidecar(self) -> None:
+        """Start a new incarnation of the sidecar."""
+        self._lives += 1
+        self.stopping = False
+        self.revoked = Revoked()
+        self.sidecar = asyncio.get_running_loop().create_task(self._live(self.revoked), name=self.name)
+
+    async def _live(self, revoked: Revoked) -> int:
+        world, loop = self.world, asyncio.get_running_loop()
+        random = Random(f"{world.seed}/{self.name}/{self._lives}")
+
+        async def before(operation: str, name: str) -> None:
+            await revoked.pass_through()
+            await world.ledger_weather(self.name, operation, name)
+
+        async def after(_operation: str, _name: str) -> None:
+            await revoked.pass_through()
+
+        ledger = PatientLedger(world.ledger.seen_by(before, after), random, asyncio.sleep)
+        observer = SilentObserver()
+        policy = self.policy()
+        server = SimServer(world, self.name, revoked)
+        ports = Ports(
+            ledger=ledger,
+            server=server,
+            app=self.app.port(revoked),
+            keys=self.keys,
+            restart_file=self.restart_file,
+            observer=observer,
+        )
+        agent = Agent(policy, ports, random=random, wall=lambda: EPOCH + loop.time())
+        rules = Rules(
+            server=SERVER, uid=self.uid, lease=policy.lease, late=policy.late, call_timeout=10.0, rate=30.0
+        )
+        reclaimer = Reclaimer(
+            rules,
+            ledger=ledger,
+            owners=SimOwners(world, revoked),
+            server=server,
+            keys=self.keys,
+            observer=observer,
+            random=random,
+            wall=lambda: EPOCH + loop.time(),
+        )
+        self.agent = agent
+        async with asyncio.TaskGroup() as ops:
+            agent.start(ops, reclaimer)
+            self._senses = [
+                ops.create_task(agent.watch_keys(5.0)),
+                ops.create_task(agent.watch_port(1.0)),
+                ops.create_task(reclaimer.run(agent.feed)),
+                ops.create_task(reclaimer.watch_prospects(agent.feed)),
+            ]
+            code = await agent.finished
+            for task in self._senses:
+                task.cancel()
+            if agent._timer is not None:
+                agent._timer.cancel()
+        return code
+
+    async def stop(self, budget: float = 20.0) -> int:
+        """SIGTERM to the sidecar; return its exit code."""
+        if self.sidecar is None or self.agent is None:
+            return 0
+        self.stopping = True
+        for task in self._senses:
+            task.cancel()
+        self.agent.stop(asyncio.get_running_loop().time() + budget, release=True)
+        sidecar, self.sidecar = self.sidecar, None
+        try:
+            return await sidecar
+        finally:
+            self.agent = None
+
+    async def kill_sidecar(self) -> None:
+        """SIGKILL to the sidecar alone."""
+        if self.sidecar is None:
+            return
+        self.revoked.dead = True
+        if self.agent is not None and self.agent._timer is not None:
+            self.agent._timer.cancel()
+        sidecar, self.sidecar, self.agent = self.sidecar, None, None
+        sidecar.cancel()
+        await asyncio.wait([sidecar])
+
+    async def delete(self, *, graceful: bool) -> None:
+        """End the pod: app first, then the sidecar, with or without a word."""
+        if graceful:
+            self.app.crash()
+            await self.stop()
+        else:
+            self.app.crash()
+            await self.kill_sidecar()
+        self.deleted = True
