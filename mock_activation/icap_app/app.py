@@ -28,9 +28,8 @@ from mock_activation.licence_file import YEAR, product_part, render
 
 _LOG: Final = logging.getLogger("mock_activation.icap_app")
 _SILENT: Final = logging.getLogger("mock_activation.icap_app.http")
-# aiohttp's own messages quote requests, and with them keys.
-_SILENT.addHandler(logging.NullHandler())
-_SILENT.propagate = False
+# aiohttp's own messages quote requests, and with them keys; bugs are told by the routes themselves.
+_SILENT.disabled = True
 
 _LIFE: Final = "life"
 _RESTART: Final = "restart"
@@ -235,9 +234,6 @@ class IcapApp:
         self.port.close()
         self.icap_port.close()
         self.rest.abort()
-        for connection in self._rest_server.connections:
-            if connection.transport is not None:
-                connection.transport.abort()
         self.icap.abort()
 
     # What can be done to it
@@ -280,10 +276,8 @@ class IcapApp:
             return
         self._tls = True
         if self.port.open:
+            self.port.cut()
             await self._open_rest()
-            for connection in self._rest_server.connections:
-                if connection.transport is not None:
-                    connection.transport.close()
 
     def refuse(self, status: int, seconds: float | None = None) -> None:
         """Refuse every authenticated call with this status, for a time or until ``permit``."""
@@ -360,4 +354,6 @@ class IcapApp:
             await self.icap.gone()
         for runner in self._runners:
             await runner.cleanup()
+        for port in self._ports:
+            await port.gone()
         await self._client.close()

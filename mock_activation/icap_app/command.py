@@ -22,6 +22,7 @@ from typing import Final, NoReturn
 
 from yarl import URL
 
+from mock_activation.exits import CONFIGURATION, DONE, USAGE
 from mock_activation.icap_app.app import IcapApp
 from mock_activation.icap_app.identity import id_fault
 from mock_activation.icap_app.settings import (
@@ -36,9 +37,8 @@ from mock_activation.icap_app.settings import (
     api_key_fault,
 )
 
-USAGE: Final = 64
 BUG: Final = 70
-CONFIGURATION: Final = 78
+"""The exit code for a bug of the stand-in itself."""
 
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _HIGHEST_PORT: Final = 65535
@@ -219,7 +219,7 @@ def _read(option: str, path: Path | None, faults: list[str]) -> str | None:
         return None
     if not text:
         faults.append(f"{option}: this file is empty")
-    return text
+    return text or None
 
 
 def _why(error: Exception) -> str:
@@ -244,9 +244,12 @@ async def _serve(settings: Settings, ca_out: Path | None) -> int:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     app = IcapApp(settings, on_crash=_die)
-    try:
-        if ca_out is not None:
+    if ca_out is not None:
+        try:
             ca_out.write_bytes(app.ca_pem)  # noqa: ASYNC240 - before anything else runs
+        except OSError as error:
+            raise Faults(CONFIGURATION, f"--ca-out: this file cannot be written ({_why(error)})") from error
+    try:
         await app.__aenter__()
     except (OSError, ValueError) as error:
         raise Faults(
@@ -260,7 +263,7 @@ async def _serve(settings: Settings, ca_out: Path | None) -> int:
     finally:
         with contextlib.suppress(BaseExceptionGroup):  # what failed was logged when it did
             await app.stop()
-    return BUG if app.failed.is_set() else 0
+    return BUG if app.failed.is_set() else DONE
 
 
 async def _first(*events: asyncio.Event) -> None:

@@ -7,7 +7,7 @@ is down. It shows no key and no API key.
 from __future__ import annotations
 
 import json
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, Final
 
@@ -182,10 +182,8 @@ async def _object(request: web.Request) -> dict[str, Any]:
     return content
 
 
-async def _wishes(
-    request: web.Request, known: dict[str, type | tuple[type, ...]], *, negative: bool = False
-) -> dict[str, Any]:
-    """Read the body and check names and types. Raises ``HTTPBadRequest`` with what is wrong."""
+async def _wishes(request: web.Request, known: Mapping[str, Any], *, negative: bool = False) -> dict[str, Any]:
+    """Read the body and check it against names and their types. Raises ``HTTPBadRequest`` with what is wrong."""
     content = await _object(request)
     for name, value in content.items():
         kind = known.get(name)
@@ -195,6 +193,6 @@ async def _wishes(
             raise web.HTTPBadRequest(reason=f"unknown field; known here: {listed}")
         if isinstance(value, bool) is not (kind is bool) or not isinstance(value, kind):
             raise web.HTTPBadRequest(reason=f"{name}: {'true or false' if kind is bool else 'a number'} is expected")
-        if kind is _NUMBER and not (-_LONGEST if negative else 0) <= content[name] <= _LONGEST:
+        if kind is _NUMBER and not (-_LONGEST if negative else 0) <= value <= _LONGEST:
             raise web.HTTPBadRequest(reason=f"{name}: too small or too large")
     return content

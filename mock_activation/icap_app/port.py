@@ -10,8 +10,28 @@ import asyncio
 import socket
 import ssl
 from collections.abc import Callable
+from contextlib import suppress
+from typing import Any
+from weakref import WeakSet
 
 _BACKLOG = 128
+_TURNS = 100
+"""Turns of the loop within which a cut connection is gone."""
+
+
+class _Socket(socket.socket):
+    """A listening socket that knows what it accepted.
+
+    asyncio shows a connection only after its TLS handshake, so one that never makes it could not be cut otherwise.
+    """
+
+    accepted: WeakSet[socket.socket]
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        """Accept a connection and remember it."""
+        connection, address = super().accept()
+        self.accepted.add(connection)
+        return connection, address
 
 
 class Port:
@@ -23,14 +43,15 @@ class Port:
         self._reserved = self._bound(family, address)
         self._family = family
         self._address: tuple[str, int] = self._reserved.getsockname()
-        self._listening: socket.socket | None = None
+        self._listening: _Socket | None = None
+        self._accepted: WeakSet[socket.socket] = WeakSet()
         self._server: asyncio.Server | None = None
         self.host = host
         self.number: int = self._address[1]
 
     @staticmethod
-    def _bound(family: int, address: tuple[object, ...]) -> socket.socket:
-        bound = socket.socket(family, socket.SOCK_STREAM)
+    def _bound(family: int, address: tuple[object, ...]) -> _Socket:
+        bound = _Socket(family, socket.SOCK_STREAM)
         try:
             bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             bound.setblocking(False)  # noqa: FBT003 - the only parameter of a well-known call
@@ -64,22 +85,36 @@ class Port:
         if self._server is not None:
             self._server.close()
         loop = asyncio.get_running_loop()
+        handle = self._listening.dup()
+        handle.accepted = self._accepted
         # Known before it accepts: a crash in the midst of the start closes it too.
-        self._server = await loop.create_server(
-            factory, sock=self._listening.dup(), ssl=tls, backlog=_BACKLOG, start_serving=False
-        )
+        self._server = await loop.create_server(factory, sock=handle, ssl=tls, backlog=_BACKLOG, start_serving=False)
         await self._server.start_serving()
 
+    def cut(self) -> None:
+        """End every connection that was accepted, in whatever state it is."""
+        for connection in self._accepted:
+            with suppress(OSError):  # ended already
+                connection.shutdown(socket.SHUT_RDWR)
+
     def close(self) -> None:
-        """Refuse connections from now on; the number stays ours."""
+        """Refuse connections from now on, and cut those that there are; the number stays ours."""
         if self._server is not None:
             self._server.close()
             self._server = None
         if self._listening is not None:
             self._listening.close()
             self._listening = None
+        self.cut()
 
     def free(self) -> None:
         """Give the number back."""
         self.close()
         self._reserved.close()
+
+    async def gone(self) -> None:
+        """Wait until the loop has done with the connections that were cut."""
+        for _ in range(_TURNS):
+            if all(connection.fileno() == -1 for connection in self._accepted):
+                break
+            await asyncio.sleep(0)

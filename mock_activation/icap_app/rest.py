@@ -39,10 +39,6 @@ class Body(Protocol):
     settings: Settings
     product: Product
 
-    @property
-    def alive(self) -> bool:
-        """Tell whether the app's process exists."""
-
     async def not_hanging(self) -> None:
         """Wait while the app hangs."""
 
@@ -90,14 +86,11 @@ class RestApi:
 
     @web.middleware
     async def _life(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer only while there is life; remember what was asked."""
+        """Answer unless the app hangs; remember what was asked."""
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - a request is served by a task
         self._answering.add(task)
         try:
-            if not self._app.alive and request.transport is not None:
-                # A TLS handshake that was under way when the app was killed.
-                request.transport.abort()
             await self._app.not_hanging()
             answer = await handler(request)
         except web.HTTPException as error:
