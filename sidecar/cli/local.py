@@ -47,13 +47,13 @@ def get(port: int, path: str, within: float) -> Answer:
             return Answer(response.status, response.read(_LARGEST_ANSWER).decode(errors="replace"))
         except TimeoutError:
             problems.append(f"no answer within {within:g} s")
-        except OSError as error:
-            problems.append(error.strerror or "connection failed")
         except http.client.HTTPException:
             problems.append("what listens there does not speak HTTP")
+        except OSError as error:
+            problems.append(error.strerror or "connection failed")
         finally:
             connection.close()
-    message = f"no sidecar answers on port {port} of this host: {problems[0].lower()}"
+    message = f"no sidecar answers on port {port} of this host: {problems[0]}"
     raise Unreachable(message)
 
 
