@@ -16,8 +16,8 @@ from sidecar.cli.probe import PATHS
 from sidecar.cli.table import plain
 from sidecar.exit_codes import DONE, UNREACHABLE
 
-# What a verbose answer may call its reason; the first that is there is shown.
-_REASONS: Final = ("waiting_for", "reasons", "reason", "text", "state")
+# The words of a verbose answer that people need: what it waits for, and why (core.view.View).
+_TOLD: Final = ("waiting_for", "why", "reasons")
 _WIDEST: Final = 110
 
 
@@ -67,7 +67,8 @@ def explain(body: str) -> str:
     except ValueError:
         answer = body
     if isinstance(answer, dict):
-        answer = next((answer[name] for name in _REASONS if answer.get(name)), body)
+        told = (_in_words(answer[name]) for name in _TOLD if answer.get(name))
+        answer = ": ".join(dict.fromkeys(told)) or body
     return plain(_in_words(answer)).strip() or "no reason given"
 
 

@@ -109,6 +109,7 @@ def test_wait_waits_for_a_sidecar_that_is_not_there_yet(closed_port: int, capsys
         ("no: starting\n", "no: starting"),
         ('{"waiting_for": "a key"}', "a key"),
         ('{"waiting_for": "", "reasons": ["a", {"b": "c"}]}', "a; b: c"),
+        ('{"stage": "waiting", "waiting_for": "a seat", "why": "all are in use"}', "a seat: all are in use"),
         ('{"something": "else"}', '{"something": "else"}'),
         ("", "no reason given"),
         ("a\x1b[2Jb", "a [2Jb"),
