@@ -133,9 +133,8 @@ class Stack:
         with urllib.request.urlopen(url, timeout=5) as answer:
             return json.load(answer)
 
-    @staticmethod
-    def wait_until(what: str, look: Callable[[], object], limit: float) -> None:
-        """Look again and again until it is true; fail with what was waited for and the last fault."""
+    def wait_until(self, what: str, look: Callable[[], object], limit: float, *, show: str = "") -> None:
+        """Look again and again until it is true; fail with what was waited for, and what the service ``show`` said."""
         end = time.monotonic() + limit
         fault: object = "it is not so"
         while time.monotonic() < end:
@@ -146,7 +145,8 @@ class Stack:
             except OSError as error:
                 fault = error
             time.sleep(POLL)
-        pytest.fail(f"waited {limit:.0f} s in vain for: {what} ({fault})", pytrace=False)
+        said = self.engine.run("logs", "--tail", "30", self.container(show)) if show else ""
+        pytest.fail(f"waited {limit:.0f} s in vain for: {what} ({fault})\n{said}", pytrace=False)
 
 
 FLAVOURS = {

@@ -16,7 +16,7 @@ import pytest
 
 SERVICES = ("mock", "pod1", "app1", "sidecar1", "pod2", "app2", "sidecar2")
 CHECKED = tuple(name for name in SERVICES if not name.startswith("pod"))
-UP = 120.0
+UP = 60.0
 CRASH = "from urllib.request import urlopen; urlopen('http://127.0.0.1:8049/crash', data=b'{}', timeout=5)"
 
 
@@ -25,7 +25,7 @@ def started(stack: Any) -> None:
     """Bring everything up and wait until it is healthy: for a sidecar that means that it is ready."""
     stack.compose("up", "--detach", "--no-build", *SERVICES)
     for service in CHECKED:
-        stack.wait_until(f"{service} is healthy", lambda service=service: stack.healthy(service), UP)
+        stack.wait_until(f"{service} is healthy", lambda service=service: stack.healthy(service), UP, show=service)
 
 
 def records(stack: Any) -> list[dict[str, Any]]:
