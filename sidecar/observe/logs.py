@@ -156,7 +156,7 @@ class _Handler(logging.Handler):
         try:
             message = record.getMessage()
         except Exception:  # noqa: BLE001 - a library's broken format must not end the program
-            message = f"{record.msg} {record.args!r}"
+            message = f"{_in_words(record.msg)} {_safe_repr(record.args)}"
         event: Event = {"level": record.levelname.lower(), "event": message, "logger": record.name}
         if record.exc_info:
             event["exc_info"] = record.exc_info
@@ -179,7 +179,7 @@ def _as_text(values: Mapping[str, Any], *, coloured: bool) -> str:
     word = f"{level:<8}"
     if coloured:
         word = f"\x1b[{_COLOURS.get(level, '0')}m{word}\x1b[0m"
-    event = _one_line(str(values.get("event", "")))
+    event = _one_line(_in_words(values.get("event", "")))
     if "logger" in values:
         rest["logger"] = values["logger"]
     shown = " ".join(f"{name}={_value(value)}" for name, value in rest.items())

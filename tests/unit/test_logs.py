@@ -269,6 +269,15 @@ def test_a_circle_in_a_value_is_still_a_line(stream: io.StringIO) -> None:
     assert lines(stream)[0]["circle"] == "[[...]]"
 
 
+@pytest.mark.parametrize("log_format", ["json", "text"])
+def test_an_event_that_cannot_be_shown_is_still_a_line(log_format: str, stream: io.StringIO) -> None:
+    """Logging never raises, whatever it is given."""
+    logs.set_up(log_format=log_format, stream=stream)
+    logging.getLogger("library").error(Unshowable())
+    logs.logger("agent").error(Unshowable())  # type: ignore[arg-type]  # on purpose
+    assert len(stream.getvalue().splitlines()) == 2
+
+
 def test_an_uncaught_exception_of_the_process_is_masked_and_no_colourful_library_is_loaded() -> None:
     """The last words of the process are a log line on standard error, and rich stays out (design.md section 3)."""
     program = f"""

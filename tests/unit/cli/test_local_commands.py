@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import socket
 import subprocess
@@ -101,6 +102,21 @@ def test_wait_waits_for_a_sidecar_that_is_not_there_yet(closed_port: int, capsys
     """Nobody listening is a reason like others."""
     assert main(["wait", "--timeout", "20ms", "--every", "5ms", "--port", str(closed_port)]) == 69
     assert "no sidecar answers" in capsys.readouterr().err
+
+
+def test_wait_writes_over_one_line_on_a_terminal(sidecar: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person sees the time pass and the reason, and the line is gone at the end."""
+
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    sidecar.answers["/readyz?verbose"] = [(503, '{"waiting_for": "a seat"}'), (200, "{}")]
+    monkeypatch.setattr(sys, "stderr", terminal := Terminal())
+    assert main(["wait", "--every", "1ms", "--port", str(sidecar.port)]) == 0
+    assert "\rwaiting for 0 s: a seat" in terminal.getvalue()
+    assert terminal.getvalue().endswith(" \r")
+    assert "\n" not in terminal.getvalue()
 
 
 @pytest.mark.parametrize(
