@@ -294,7 +294,7 @@ class IcapApp:
 
     def grant_licence(self, days: float = 365.0) -> None:
         """Be licensed without any key, as by an on-premises licence server; negative days: expired."""
-        part = product_part("MSIC-MOCK", "MetaDefender ICAP Server (mock)", "nobody", ())
+        part = product_part("MSICAP", "MetaDefender ICAP Server (mock)", "nobody", ())
         text = render(part, self.deployment_id, expires_at=time.time() + days * YEAR / 365, quantity=1)
         self.product.licence = read_licence(text.encode(), self.deployment_id, online=False)
 

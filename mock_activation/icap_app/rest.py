@@ -28,7 +28,7 @@ _REMEMBERED: Final = 200
 _OPEN_PATHS: Final = frozenset({"/readyz", "/login", "/version"})
 """Paths without credentials."""
 
-VERSION: Final = {"product_id": "MSIC", "version": "5.12.0-mock"}
+VERSION: Final = {"product_id": "MSICAP", "version": "5.12.0-mock"}
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 

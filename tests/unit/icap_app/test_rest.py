@@ -1,11 +1,18 @@
 """The REST API of the stand-in, route by route, over a real socket (protocol.md section 2)."""
 
 import re
+import ssl
+from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from mock_activation.icap_app import IcapApp, Manners, Readyz, Settings, Unlicensed
+from mock_activation.icap_app.product import Product
+from mock_activation.icap_app.rest import RestApi
 from tests.unit.icap_app.conversation import API_KEY, KEY, Client, Vendor, converse, licence_file, refused, until
 
 
@@ -162,6 +169,53 @@ async def test_a_failed_deactivation_keeps_the_licence(client: Client, vendor: V
         vendor.status = 500
         assert await client.post(f"{app.url}/admin/license/deactivation") == (500, {"err": "Deactivation failed"})
         assert app.licensed
+
+
+async def test_trusts_the_given_authority_of_the_activation_server_only(
+    client: Client, vendor: Vendor, tmp_path: Path
+) -> None:
+    """Over TLS a seat is taken with the right CA file and not without it."""
+    authority, context = trustme.CA(), ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
+    server = TestServer(web.Application(), host="127.0.0.1")
+    server.app.router.add_get("/{call}", vendor.answer)
+    await server.start_server(access_log=None, ssl=context)
+    url = str(server.make_url("")).replace("http:", "https:")
+    for ca_file, status in ((tmp_path / "ca.pem", 200), (None, 500)):
+        async with IcapApp(Settings(activation_url=url, activation_ca=ca_file)) as app:
+            answer = await client.post(f"{app.url}/admin/license/activation", {"activationKey": KEY})
+        assert answer[0] == status
+    await server.close()
+    assert [call for call, _, _ in vendor.calls] == ["/activation"]
+
+
+class Broken:
+    """An app with a bug."""
+
+    settings = Settings()
+    product = Product("MSIC" + "0" * 32, Manners())
+
+    async def not_hanging(self) -> None: ...
+
+    def refusal(self) -> int | None: ...
+
+    async def activate(self, key: str, quantity: int) -> None:
+        raise KeyError(key, quantity)
+
+    async def deactivate(self) -> None: ...
+
+
+async def test_a_bug_is_a_500_and_its_log_holds_no_key(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    """Type and place are logged; the message, which may quote the request, is not."""
+    server = TestServer(RestApi(Broken()).web, host="127.0.0.1")
+    await server.start_server(access_log=None)
+    answer = await client.post(str(server.make_url("/admin/license/activation")), {"activationKey": KEY})
+    await server.close()
+    assert answer == (500, {"err": "Internal error"})
+    assert "KeyError" in caplog.text
+    shown = KEY in caplog.text
+    assert not shown
 
 
 async def test_waits_no_longer_than_its_time_out(client: Client, vendor: Vendor) -> None:
