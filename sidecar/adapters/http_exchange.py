@@ -62,13 +62,17 @@ class Fault(StrEnum):
 
 
 class ExchangeError(Exception):
-    """No complete answer. ``sent`` is False only if it is certain that the request never left."""
+    """No complete answer. ``sent`` is False only if it is certain that the request never left.
 
-    def __init__(self, fault: Fault, *, sent: bool, detail: str = "") -> None:
+    ``in_handshake``: a connection was there, and TLS was being agreed on.
+    """
+
+    def __init__(self, fault: Fault, *, sent: bool, detail: str = "", in_handshake: bool = False) -> None:
         """Keep what the adapters translate; the text holds no URL, no header and no body."""
         super().__init__(f"{fault} ({detail})" if detail else fault.value)
         self.fault = fault
         self.sent = sent
+        self.in_handshake = in_handshake
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,8 +116,11 @@ class Exchange:
         query: Sequence[tuple[str, str]] = (),
         headers: Mapping[str, str] | None = None,
         content: bytes = b"",
+        connect_within: float | None = None,
     ) -> Answer:
         """Return the complete answer, whatever its status; ``deadline`` is in the loop's time, for everything.
+
+        ``connect_within``: seconds for each of connection and TLS handshake, where half an attempt must be left over.
 
         Redirects are answers like any other. Raises ``ExchangeError``, and nothing else of any library.
         """
@@ -124,7 +131,7 @@ class Exchange:
             self._base.copy_with(raw_path=target.encode()),
             headers=_HEADERS | dict(headers or {}),
             content=content or None,
-            extensions={"trace": progress},
+            extensions={"trace": progress, "timeout": {"connect": connect_within}},
         )
         transport = self._open()
         try:
@@ -143,7 +150,12 @@ class Exchange:
             chain = tuple(_chain(error))
             _mask(chain)
             fault, detail = _judge(error, chain, progress)
-            raise ExchangeError(fault, sent=progress.perhaps_sent(error), detail=detail) from error
+            raise ExchangeError(
+                fault,
+                sent=progress.perhaps_sent(error),
+                detail=detail,
+                in_handshake=progress.step == "start_tls",
+            ) from error
         finally:
             await progress.hang_up()
 

@@ -23,8 +23,11 @@ Script = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 
 
 async def read_request(reader: asyncio.StreamReader) -> bytes:
-    """Read one request with its body, as far as ``Content-Length`` says."""
-    head = await reader.readuntil(b"\r\n\r\n")
+    """Read one request with its body, as far as ``Content-Length`` says; give up on a greeting of TLS, as others do."""
+    first = await reader.readexactly(1)
+    if not first.isalpha():
+        raise asyncio.IncompleteReadError(first, None)
+    head = first + await reader.readuntil(b"\r\n\r\n")
     length = 0
     for line in head.split(b"\r\n"):
         name, _, value = line.partition(b":")
