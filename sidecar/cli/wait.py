@@ -16,8 +16,8 @@ from sidecar.cli.probe import PATHS
 from sidecar.cli.table import plain
 from sidecar.exit_codes import DONE, UNREACHABLE
 
-# The words of a verbose answer that people need: what it waits for, and why (core.view.View).
-_TOLD: Final = ("waiting_for", "why", "reasons")
+# What people need of a verbose answer (design.md section 8): what it waits for, and why.
+_TOLD: Final = ("awaits", "reasons")
 _WIDEST: Final = 110
 
 

@@ -83,7 +83,7 @@ def test_the_port_comes_from_the_setting_unless_a_service_wrote_it(
 
 def test_wait_returns_as_soon_as_the_answer_is_yes(sidecar: Any, capsys: pytest.CaptureFixture[str]) -> None:
     """Meanwhile each new reason is told once."""
-    waiting = json.dumps({"ready": False, "waiting_for": ["a free seat"]})
+    waiting = json.dumps({"ready": False, "awaits": ["a free seat"]})
     sidecar.answers["/readyz?verbose"] = [(503, waiting), (503, waiting), (503, "starting"), (200, "{}")]
     assert main(["wait", "--every", "1ms", "--port", str(sidecar.port)]) == 0
     written = capsys.readouterr()
@@ -111,7 +111,7 @@ def test_wait_writes_over_one_line_on_a_terminal(sidecar: Any, monkeypatch: pyte
         def isatty(self) -> bool:
             return True
 
-    sidecar.answers["/readyz?verbose"] = [(503, '{"waiting_for": "a seat"}'), (200, "{}")]
+    sidecar.answers["/readyz?verbose"] = [(503, '{"awaits": "a seat"}'), (200, "{}")]
     monkeypatch.setattr(sys, "stderr", terminal := Terminal())
     assert main(["wait", "--every", "1ms", "--port", str(sidecar.port)]) == 0
     assert "\rwaiting for 0 s: a seat" in terminal.getvalue()
@@ -123,9 +123,9 @@ def test_wait_writes_over_one_line_on_a_terminal(sidecar: Any, monkeypatch: pyte
     ("body", "reason"),
     [
         ("no: starting\n", "no: starting"),
-        ('{"waiting_for": "a key"}', "a key"),
-        ('{"waiting_for": "", "reasons": ["a", {"b": "c"}]}', "a; b: c"),
-        ('{"stage": "waiting", "waiting_for": "a seat", "why": "all are in use"}', "a seat: all are in use"),
+        ('{"awaits": "a key"}', "a key"),
+        ('{"awaits": "", "reasons": ["a", {"b": "c"}]}', "a; b: c"),
+        ('{"stage": "waiting", "awaits": "a seat", "reasons": ["all are in use"]}', "a seat: all are in use"),
         ('{"something": "else"}', '{"something": "else"}'),
         ("", "no reason given"),
         ("a\x1b[2Jb", "a [2Jb"),
