@@ -1,12 +1,12 @@
 """``mock-activation icap-app`` as a process: its one line, its end, its faults, and what it never prints."""
 
+import argparse
 import asyncio
 import json
 import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -16,6 +16,8 @@ from typing import Any
 import pytest
 
 from mock_activation.cli import run as command_line
+from mock_activation.icap_app import Settings, configure
+from mock_activation.icap_app.command import settings_from
 from mock_activation.icap_app.settings import api_key_fault
 from tests.unit.icap_app.conversation import API_KEY, KEY, Client, Vendor, refused, unverified
 
@@ -74,7 +76,7 @@ def api_key_file(folder: Path) -> str:
 
 
 async def test_tells_its_addresses_serves_and_goes_at_sigterm(client: Client, tmp_path: Path) -> None:
-    """One line of JSON, then the whole of it works, and SIGTERM ends it within a second with 0."""
+    """One line of JSON, then the whole of it works, and SIGTERM ends it with 0, though it hangs."""
     ca_file = tmp_path / "ca.pem"
     arguments = ("--tls-after", "0", "--ca-out", str(ca_file), "--api-key-file", api_key_file(tmp_path))
     async with started(*arguments) as app:
@@ -84,9 +86,8 @@ async def test_tells_its_addresses_serves_and_goes_at_sigterm(client: Client, tm
         assert (status, body["deployment"]) == (200, app.line["deployment_id"])
         assert ca_file.read_text().startswith("-----BEGIN CERTIFICATE-----")
         assert (await client.post(f"{app.line['control_url']}/hang"))[0] == 200
-        began = time.monotonic()
-        assert await app.terminate() == 0
-        assert time.monotonic() - began < 1
+        async with asyncio.timeout(5):  # a second on an idle machine
+            assert await app.terminate() == 0
         assert app.output.count(b"\n") == 1
 
 
@@ -121,12 +122,28 @@ async def test_a_crash_ends_the_process(client: Client, vendor: Vendor, body: di
     assert [call.rpartition("/")[2] for call, _, _ in vendor.calls] == ["activation"]
 
 
-async def test_a_placeholder_is_no_key(client: Client, vendor: Vendor) -> None:
+def settings_of(*arguments: str, **environment: str) -> Settings:
+    """Return what the command makes of its arguments and its environment."""
+    parser = argparse.ArgumentParser()
+    configure(parser)
+    return settings_from(parser.parse_args(arguments), environment)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "SET_LICENSE_KEY_HERE", "<SET_LICENSE_KEY_HERE>\n"])
+def test_a_placeholder_is_no_key(text: str) -> None:
     """The placeholder of the vendor's chart switches no automation on."""
-    async with started("--activation-url", vendor.url, LICENSE_KEY="<SET_LICENSE_KEY_HERE>") as app:
-        assert (await client.get(f"{app.line['control_url']}/state"))[1]["licensed"] is False
-        assert await app.terminate() == 0
-    assert vendor.calls == []
+    assert settings_of(LICENSE_KEY=text).license_key is None
+
+
+def test_without_arguments_it_is_what_a_test_gets() -> None:
+    """The defaults of the command and of ``Settings`` are the same."""
+    assert settings_of() == Settings()
+
+
+def test_durations_may_have_units() -> None:
+    """Seconds, minutes, hours, as the sidecar writes them."""
+    settings = settings_of("--start-delay", "0.5", "--forbidden-for", "15s", "--tls-after", "2m")
+    assert (settings.start_delay, settings.forbidden_for, settings.tls_after) == (0.5, 15.0, 120.0)
 
 
 async def test_a_bug_in_the_background_ends_the_process_with_70(client: Client, tmp_path: Path) -> None:
@@ -253,10 +270,8 @@ def test_the_rule_for_api_keys(key: str, good: bool) -> None:
     assert not key or key not in (fault or "")
 
 
-async def test_a_free_form_api_key_is_taken_on_request(client: Client, tmp_path: Path) -> None:
+def test_a_free_form_api_key_is_taken_on_request(tmp_path: Path) -> None:
     """Older releases take any API key."""
     path = tmp_path / "api-key"
-    path.write_text("simple")
-    async with started("--api-key-file", str(path), "--any-api-key") as app:
-        assert (await client.get(f"{app.line['url']}/admin/license", key="simple"))[0] == 200
-        assert await app.terminate() == 0
+    path.write_text("simple\n")
+    assert settings_of("--api-key-file", str(path), "--any-api-key").api_key == "simple"

@@ -121,8 +121,8 @@ async def test_a_hanging_app_can_crash_and_stop() -> None:
         await app.start()
         assert not app.hanging
         app.hang()
-        began = time.monotonic()
-    assert time.monotonic() - began < 1
+        async with asyncio.timeout(5):  # far less, where the machine is idle
+            await app.stop()
 
 
 async def test_turns_from_http_to_https_on_the_same_port(client: Client) -> None:
