@@ -238,7 +238,8 @@ async def test_another_boot_proves_nothing(enter: Enter, onlooker: FileInstances
 @pytest.mark.parametrize("uid", ["", "../../etc/passwd", "4f0c2a52-93a5-4c3b-a5ff-0e9c6f1f2d11"])
 async def test_an_owner_that_is_no_instance_proves_nothing(onlooker: FileInstances, uid: str) -> None:
     """A forged or foreign uid is not made a path of."""
-    assert (await onlooker.look(Owner(pod="x", uid=uid))).standing is Standing.UNPROVEN
+    sight = await onlooker.look(Owner(pod="x", uid=uid))
+    assert (sight.standing, sight.why) == (Standing.UNPROVEN, "its owner is no instance of a file ledger")
 
 
 @pytest.mark.parametrize(

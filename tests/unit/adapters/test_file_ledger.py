@@ -127,6 +127,19 @@ async def test_follow_tells_a_file_that_was_damaged_in_place(ledger: FileLedger,
     assert (listing.records, [stray.name for stray in listing.strays]) == ((), [FILE])
 
 
+async def test_follow_sees_a_change_after_a_long_silence(ledger: FileLedger, folder: Path) -> None:
+    """While the folder's times are old its files are not read again; the first change is told all the same."""
+    (folder / ".lock").touch()
+    os.utime(folder, (time.time() - 3600,) * 2)
+    async with aclosing(ledger.follow()) as listings:
+        assert await anext(listings) == Listing(())
+        change = asyncio.ensure_future(anext(listings))
+        done, _ = await asyncio.wait([change], timeout=0.05)
+        assert not done
+        stored = await ledger.create(seat())
+        assert (await change).records == (stored,)
+
+
 async def test_temporary_files_of_dead_writers_go_and_those_of_living_ones_stay(
     ledger: FileLedger, folder: Path
 ) -> None:
