@@ -32,7 +32,7 @@ SUSPENDED_SENTENCE: Final = (
     "Could not activate your product because the Activation Key you provided is suspended. Open a support ticket."
 )
 NO_SEATS_SENTENCE: Final = (
-    "Could not activate your product because all seats of the Activation Key you provided are in use. "
+    "Could not activate your product because all seats of your license are in use. "
     "Deactivate another deployment or open a support ticket."
 )
 NOT_ACTIVE_SENTENCE: Final = "Could not deactivate your product because this deployment is not active."
