@@ -17,8 +17,9 @@ from sidecar.core import commands, events, machine
 from sidecar.core.commands import Launch
 from sidecar.core.events import Answer, Event
 from sidecar.core.policy import Policy
+from sidecar.core.reasons import AppTrouble
 from sidecar.core.records import Identity, SeatRecord
-from sidecar.core.state import State
+from sidecar.core.state import AppLost, State
 from sidecar.core.view import View, describe
 from sidecar.errors import (
     ActivationOutage,
@@ -150,7 +151,10 @@ class Agent:
                 await self._ports.app.knock()
             except AppOutage as outage:
                 trouble = outage.trouble
-            self.feed(events.Knocked(trouble=trouble, luck=self._random.random()))
+            contact = self._state.app.contact
+            known = contact.trouble if isinstance(contact, AppLost) else None
+            if trouble is not None or known is AppTrouble.REFUSED:
+                self.feed(events.Knocked(trouble=trouble, luck=self._random.random()))
             self._ports.observer.turned("port", interval + 30.0)
             await asyncio.sleep(interval)
 

@@ -31,15 +31,15 @@ class SidecarError(Exception):
     """The root of everything that this program raises on purpose."""
 
 
-class Retryable(SidecarError):
+class Retryable(SidecarError):  # noqa: N818 - named after what the caller does (style.md rule 3)
     """An outage: the same call may succeed later."""
 
 
-class Refused(SidecarError):
+class Refused(SidecarError):  # noqa: N818 - named after what the caller does (style.md rule 3)
     """A definite "no"."""
 
 
-class Misconfigured(SidecarError):
+class Misconfigured(SidecarError):  # noqa: N818 - named after what the caller does (style.md rule 3)
     """The settings are wrong; ``faults`` lists every fault as one sentence (exit code 78)."""
 
     def __init__(self, *faults: str) -> None:

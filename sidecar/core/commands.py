@@ -163,6 +163,7 @@ class Occasion(StrEnum):
     KEY_CHANGED = "key_changed"
     KEY_UNUSABLE = "key_unusable"
     RESTART_ASKED = "restart_asked"
+    RESTART_FAILED = "restart_failed"
     STOPPING = "stopping"
     HANDED_OVER = "handed_over"
 

@@ -61,6 +61,7 @@ from sidecar.core.state import (
     State,
     Stopping,
     Undelivered,
+    Unsure,
     last_report,
     requesting,
     seats,
@@ -264,7 +265,7 @@ def activation_declined(state: State, now: float, flight: Flight, event: Activat
         ask = Ask(now)
         if isinstance(seat.tenure, Held):
             return replace(seat, ask=ask)
-        if licensed or seat.risk_until > now:
+        if licensed or seat.risk_until > now or isinstance(seat.tenure, (Unsure, Denied)):
             since = seat.tenure.since if isinstance(seat.tenure, Denied) else now
             return replace(seat, tenure=Denied(since, licensed), ask=ask)
         if seat.stored is not None:
@@ -328,8 +329,10 @@ def server_failed(state: State, now: float, flight: Flight, event: ServerFailed)
     pause = points.outage_pause(state.policy, count, event.luck, event.retry_after)
 
     def activation_failed(seat: Seat) -> Seat:
-        risk_until = late_at if event.sent else seat.risk_until
-        return replace(seat, ask=Ask(now), risk_until=risk_until)
+        if not event.sent:
+            return replace(seat, ask=Ask(now))
+        tenure = seat.tenure if isinstance(seat.tenure, Held) else Unsure()
+        return replace(seat, ask=Ask(now), tenure=tenure, risk_until=late_at)
 
     changed = _with_seat(state, command.identity, activation_failed)
     if changed is None:

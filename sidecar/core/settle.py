@@ -34,6 +34,7 @@ from sidecar.core.state import (
     Stopping,
     Unasked,
     Undelivered,
+    Unsure,
     Vacant,
     app_failed,
     is_waiting,
@@ -83,9 +84,7 @@ def _writing(state: State, subject: Seat | SeatRecord) -> bool:
 def as_debt(state: State, seat: Seat, cause: Cause, now: float) -> State:
     """Put a seat on its way out; one that was never asked for only leaves its record to erase."""
     quiet_at = risk(state, seat)
-    nothing_taken = quiet_at <= now and (
-        isinstance(seat.tenure, Unasked) or (isinstance(seat.tenure, Denied) and not seat.tenure.app_licensed)
-    )
+    nothing_taken = quiet_at <= now and isinstance(seat.tenure, Unasked)
     if seat.stored is None and nothing_taken and not _writing(state, seat):
         return state
     debt = Release(
@@ -133,6 +132,8 @@ def _fail(state: State, now: float, commands: list[Command]) -> State:
     contact = state.app.contact
     if isinstance(contact, AppLost):
         commands.append(Notice(occasion=Occasion.APP_FAILED, reason=contact.trouble, text=contact.message))
+        # Whatever comes back is another container: the ID of this one is history.
+        state = replace(state, app=replace(state.app, contact=replace(contact, last=None), confirmed_at=None))
     return _release_all(state, Cause.APP_FAILURE, now)
 
 
@@ -192,7 +193,7 @@ def _taken_back(state: State, stored: Stored, now: float) -> Seat:
     """Go on with a record of our own: what is not known for certain about it is asked again (rules 4 and 15)."""
     record, policy = stored.record, state.policy
     risk_until = now + policy.late if record.open else 0.0
-    seat = Seat(identity=record.identity, stored=stored, risk_until=risk_until, written_at=now)
+    seat = Seat(identity=record.identity, stored=stored, tenure=Unsure(), risk_until=risk_until, written_at=now)
     ask: Ask | None = Ask(now + CLAIM_TIME) if record.claim is not None else Ask(now)
     if record.phase is Phase.ACTIVE:
         if record.claim is None:
@@ -216,6 +217,7 @@ def _occupy(state: State, wanted: Identity, now: float) -> State:
     seat = Seat(
         identity=wanted,
         stored=debt.stored,
+        tenure=Unsure(),
         ask=Ask(now + CLAIM_TIME if claimed else now),
         risk_until=debt.quiet_at if debt.quiet_at < NEVER else now + state.policy.late,
         # Rule 4: a deactivation that nobody answered may still take the seat away.

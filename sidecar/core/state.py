@@ -24,7 +24,12 @@ class Ask:
 
 @dataclass(frozen=True, slots=True)
 class Unasked:
-    """The activation server has not answered anything about this seat."""
+    """No request for this seat has ever been sent: if it is given up, only its record goes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unsure:
+    """Some request for this seat was not answered, or was made in an earlier life: it may be taken."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,13 +41,13 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class Denied:
-    """The server said no, and yet the record stays: an earlier request is unanswered, or the app is licensed."""
+    """The server said no, and yet the seat may be taken: an earlier request is unanswered, or the app is licensed."""
 
     since: float
     app_licensed: bool
 
 
-Tenure = Unasked | Held | Denied
+Tenure = Unasked | Unsure | Held | Denied
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,145 @@
+"""The life of the process: scopes, signals, the order and the budget of the shutdown (design.md section 3).
+
+The web server is outermost, so that probes are answered to the end; then ``ops``, whose tasks are the flights;
+innermost the senses. A stop cancels only the senses: the same machine is told ``Stop`` and finishes what it has to. The
+last act is ``leave``, inside of the loop: closing the loop would wait for threads that may hang.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import faulthandler
+import os
+import sys
+import threading
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final, NoReturn, Protocol
+
+from sidecar.agent import Agent
+from sidecar.exit_codes import BUG, UNREACHABLE
+from sidecar.ports import Observer
+from sidecar.reclaim import Reclaimer
+from sidecar.stop_signals import StopSignals
+
+HURRY: Final = 2.0
+"""A second signal leaves this many seconds: enough to hand over, no more."""
+MARGIN: Final = 0.25
+"""Part of the budget, in seconds, for what comes after the machine's last command."""
+LOOP: Final = "event loop"
+_PULSE: Final = 5.0
+
+
+class Web(Protocol):
+    """The web server as the lifecycle sees it."""
+
+    async def start(self) -> int:
+        """Listen, to the end of the process; return the port. Raises ``Misconfigured``."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Life:
+    """Everything that lives in one process. ``release`` False: a stop leaves the seat as it is."""
+
+    agent: Agent
+    reclaimer: Reclaimer | None
+    web: Web
+    observer: Observer
+    budget: float
+    release: bool
+    key_interval: float = 5.0
+    port_interval: float | None = 1.0
+    """None where the app is not asked at all."""
+    watches_keys: bool = True
+    listening: Callable[[int], None]
+    """Called with the port once probes are answered."""
+    bug: Callable[[BaseException], None]
+    """Told of an exception that no one foresaw, before the process ends with 70."""
+    leave: Callable[[int], NoReturn]
+    """Ends the process: ``leave`` of this module, or what a test puts in its place."""
+
+
+def arm_watchdog(budget: float) -> None:
+    """End the process when the budget is over, whatever hangs: a look-up in a thread, a blocked loop, an exit handler.
+
+    The thread needs the interpreter's lock; behind it stands the C thread of ``faulthandler``, which does not, and
+    whose traceback shows no values.
+    """
+    threading.Thread(target=_enforce, args=(budget,), name="watchdog", daemon=True).start()
+    with suppress(ValueError, OSError, AttributeError):  # no usable standard error
+        faulthandler.dump_traceback_later(budget + 1.0, exit=True)
+
+
+def _enforce(budget: float) -> None:
+    threading.Event().wait(budget)
+    with suppress(OSError):
+        os.write(2, b"license-sidecar: the shutdown's budget is over; what is not released is left to the peers\n")
+    os._exit(UNREACHABLE)
+
+
+def leave(code: int) -> NoReturn:
+    """End the process now: flush what was written, run nothing else."""
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    os._exit(code)
+
+
+async def run(life: Life, signals: StopSignals) -> NoReturn:
+    """Live until told to stop or until the machine ends by itself, then ``life.leave`` with the exit code."""
+    arrivals = signals.attach(asyncio.get_running_loop())
+    life.listening(await life.web.start())
+    try:
+        async with asyncio.TaskGroup() as ops:
+            life.agent.start(ops, life.reclaimer)
+            senses = ops.create_task(_sense(life), name="senses")
+            ops.create_task(_stop(life, arrivals, senses), name="stop")
+            life.leave(await life.agent.finished)
+    except* Exception as group:  # noqa: BLE001 - a bug: nothing is released, the record is kept, the restart adopts it
+        life.bug(group)
+    life.leave(BUG)
+
+
+async def _sense(life: Life) -> None:
+    """Run the senses; each is endless, so one that ends is an error."""
+    async with asyncio.TaskGroup() as senses:
+        for name, loop in _loops(life):
+            senses.create_task(_endless(name, loop), name=name)
+
+
+def _loops(life: Life) -> list[tuple[str, Awaitable[None]]]:
+    loops: list[tuple[str, Awaitable[None]]] = [("pulse", _pulse(life.observer))]
+    if life.watches_keys:
+        loops.append(("keys", life.agent.watch_keys(life.key_interval)))
+    if life.port_interval is not None:
+        loops.append(("port", life.agent.watch_port(life.port_interval)))
+    if life.reclaimer is not None:
+        loops.append(("reclaimer", life.reclaimer.run(life.agent.feed)))
+        loops.append(("prospects", life.reclaimer.watch_prospects(life.agent.feed)))
+    return loops
+
+
+async def _endless(name: str, loop: Awaitable[None]) -> None:
+    await loop
+    raise AssertionError(f"the loop {name} has ended")
+
+
+async def _pulse(observer: Observer) -> None:
+    while True:
+        observer.turned(LOOP, 6 * _PULSE)
+        await asyncio.sleep(_PULSE)
+
+
+async def _stop(life: Life, arrivals: asyncio.Queue[int], senses: asyncio.Task[None]) -> None:
+    await arrivals.get()
+    loop = asyncio.get_running_loop()
+    arm_watchdog(life.budget)
+    deadline = loop.time() + max(life.budget - MARGIN, life.budget / 2)
+    senses.cancel()
+    for name in ("keys", "port", "reclaimer", "pulse", LOOP):
+        life.observer.ended(name)
+    life.agent.stop(deadline, release=life.release)
+    while True:
+        await arrivals.get()
+        life.agent.stop(loop.time() + HURRY, release=life.release)

@@ -1,0 +1,219 @@
+"""Builds everything from the settings: the only place that does, and with the commands the only one to import them.
+
+What is heavy is imported where it is built, so that a command loads only what it uses.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from hashlib import sha256
+from random import Random
+from typing import NoReturn
+
+from sidecar import __version__
+from sidecar.adapters.activation_server import HttpActivationServer
+from sidecar.adapters.disk_thread import DiskThread
+from sidecar.adapters.file_instances import FileInstances
+from sidecar.adapters.file_ledger import FileLedger
+from sidecar.adapters.icap_server import IcapServer
+from sidecar.adapters.key_ring import KeyRing, read_secret_file
+from sidecar.adapters.restart_file import FolderRestartFile
+from sidecar.agent import Agent, Ports
+from sidecar.config import Config, Rotation
+from sidecar.core.policy import IdSource, Mode, Policy, Release
+from sidecar.core.reasons import AppTrouble
+from sidecar.core.records import Owner
+from sidecar.core.servers import normalise
+from sidecar.core.state import State
+from sidecar.core.view import View
+from sidecar.errors import AppOutage, Misconfigured
+from sidecar.lifecycle import Life
+from sidecar.patience import PatientLedger
+from sidecar.ports import Ledger, Observer
+from sidecar.reclaim import Reclaimer, Rules
+from sidecar.secrets import Secret
+
+
+def pod_deployment_id(uid: str) -> str:
+    """Return the deployment ID for ``deployment_id.source: pod``: a prefix and 32 hex digits, as protocol.md describes.
+
+    The prefix of ICAP Server is not published; ``MDLS`` says plainly that this ID was made by the sidecar.
+    """
+    return f"MDLS{sha256(uid.encode()).hexdigest()[:32].upper()}"
+
+
+def policy_of(config: Config, owner: Owner) -> Policy:
+    """Return what the core needs of the settings."""
+    source = config.deployment_id.source
+    given = {IdSource.POD: pod_deployment_id(owner.uid), IdSource.FIXED: config.deployment_id.value}.get(source, "")
+    return Policy(
+        server=normalise(config.activation.url),
+        owner=owner,
+        mode=config.mode,
+        route=config.activation.route,
+        id_source=source,
+        given_id=given,
+        activate_first=config.key.rotation is Rotation.ACTIVATE_FIRST,
+        late=config.activation.late,
+        call_timeout=config.activation.timeout,
+        retry_base=config.activation.retry_base,
+        retry_cap=config.activation.retry_cap,
+        refused_retry=config.activation.refused_retry,
+        renew=config.lease.renew,
+        lease=config.lease.duration,
+        app_interval=config.heartbeat.app,
+        revalidate=config.heartbeat.revalidate,
+        grace=config.heartbeat.grace,
+        failure_grace=config.app.failure_grace,
+        unreachable_after=config.app.unreachable_after,
+        restart_after=config.refused.restart_app_after,
+        drain=config.shutdown.drain,
+        require=config.readiness.require,
+    )
+
+
+def activation_server(config: Config) -> HttpActivationServer:
+    """Return the way to the activation server."""
+    settings = config.activation
+    return HttpActivationServer(
+        settings.url, quantity=settings.quantity, timeout=settings.timeout, ca_file=settings.ca_file
+    )
+
+
+def app(config: Config) -> IcapServer:
+    """Return the way to the app."""
+    file = config.app.api_key_file
+
+    def api_key() -> Secret | None:
+        if file is None:
+            return None
+        try:
+            return read_secret_file(file, "app.api_key_file")
+        except Misconfigured as fault:  # it was there at the start: a mount that is being replaced
+            raise AppOutage(AppTrouble.FORBIDDEN, str(fault)) from fault
+
+    return IcapServer(
+        config.app.url,
+        api_key=api_key,
+        ca_file=config.app.ca_file,
+        quantity=config.activation.quantity,
+        comment=config.activation.comment,
+        needs_deployment_id=config.deployment_id.source is IdSource.APP,
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class Shared:
+    """What commands and the agent need of the ledger's side: who we are, the records, and the keys."""
+
+    instances: FileInstances
+    ledger: Ledger
+    keys: KeyRing
+    random: Random
+
+
+def shared(config: Config, *, enter: bool) -> Shared:
+    """Open ledger and keys; ``enter``: become an instance (``run``), else only look on (an operator's command).
+
+    Raises ``Misconfigured`` (another process has our name, the folder is unusable) or ``LedgerOutage``.
+    """
+    disk = DiskThread("ledger")
+    folder = config.ledger.dir
+    instances = FileInstances.enter(folder, config.pod.name, disk) if enter else FileInstances(folder, disk)
+    random = Random()  # noqa: S311 - jitter, not cryptography
+    ledger = PatientLedger(FileLedger(folder, disk), random, asyncio.sleep)
+    return Shared(instances, ledger, KeyRing(config.key.dir), random)
+
+
+def reclaimer(config: Config, parts: Shared, uid: str, observer: Observer) -> Reclaimer:
+    """Return a reclaimer that acts in the name of ``uid``."""
+    rules = Rules(
+        server=normalise(config.activation.url),
+        uid=uid,
+        lease=config.lease.duration,
+        late=config.activation.late,
+        call_timeout=config.activation.timeout,
+        rate=float(config.reclaim.rate),
+    )
+    return Reclaimer(
+        rules,
+        ledger=parts.ledger,
+        owners=parts.instances,
+        server=activation_server(config),
+        keys=parts.keys,
+        observer=observer,
+        random=parts.random,
+        wall=time.time,
+    )
+
+
+class _Source:
+    """What the web server shows: the agent, as it is at the moment of asking."""
+
+    def __init__(self, agent: Agent) -> None:
+        self._agent = agent
+
+    def view(self) -> View:
+        return self._agent.view()
+
+    def state(self) -> State:
+        return self._agent.state
+
+    def now(self) -> float:
+        return asyncio.get_running_loop().time()
+
+    def wall(self) -> float:
+        return time.time()
+
+
+def life(
+    config: Config,
+    *,
+    bug: Callable[[BaseException], None],
+    listening: Callable[[int], None],
+    leave: Callable[[int], NoReturn],
+) -> Life:
+    """Build the life of ``run``; nothing has happened yet but that we became an instance of the ledger.
+
+    Raises ``Misconfigured`` or ``LedgerOutage``.
+    """
+    from sidecar.observe.metrics import Metrics  # noqa: PLC0415 - the operator's commands have no metrics
+    from sidecar.observe.narrator import Narrator  # noqa: PLC0415 - the same
+    from sidecar.observe.observers import Observers  # noqa: PLC0415 - the same
+    from sidecar.observe.pulses import Pulses  # noqa: PLC0415 - the same
+    from sidecar.observe.web import Web  # noqa: PLC0415 - aiohttp is the heaviest of all
+
+    online = config.mode is Mode.ONLINE
+    parts = shared(config, enter=online)
+    owner = parts.instances.owner if online else Owner(pod=config.pod.name, uid="")
+    loop = asyncio.get_running_loop()
+    pulses = Pulses(loop.time)
+    metrics = Metrics(__version__)
+    observers = Observers(metrics, Narrator(loop.time), pulses)
+    policy = policy_of(config, owner)
+    ports = Ports(
+        ledger=parts.ledger,
+        server=activation_server(config),
+        app=app(config),
+        keys=parts.keys,
+        restart_file=FolderRestartFile(config.refused.dir),
+        observer=observers,
+    )
+    agent = Agent(policy, ports, random=parts.random, wall=time.time)
+    asks = config.mode is not Mode.OFF and config.deployment_id.source is not IdSource.POD
+    return Life(
+        agent=agent,
+        reclaimer=reclaimer(config, parts, owner.uid, observers) if online and config.reclaim.enabled else None,
+        web=Web(config.http.port, _Source(agent)),
+        observer=observers,
+        budget=config.shutdown.budget,
+        release=online and config.shutdown.release is not Release.NEVER,
+        port_interval=1.0 if asks else None,
+        watches_keys=online,
+        listening=listening,
+        bug=bug,
+        leave=leave,
+    )
