@@ -6,7 +6,7 @@ for a lock that was taken or a request that was cut. The simulation wraps its le
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, Awaitable, Callable
 from random import Random
 from typing import Final
 
@@ -60,6 +60,6 @@ class PatientLedger:
         """Remove exactly ``expected.version``. Raises ``Conflict``."""
         await self._retrying(self._ledger.erase, expected)
 
-    def follow(self) -> AsyncIterator[Listing]:
+    def follow(self) -> AsyncGenerator[Listing, None]:
         """Yield the ledger's content now and after each change."""
         return self._ledger.follow()

@@ -4,7 +4,7 @@ An adapter knows one outside thing, one call is one attempt with a total time-ou
 ``sidecar.errors`` (``from`` the library's own). Cancelling a call must be safe at any await.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from enum import StrEnum
 from typing import Protocol
 
@@ -67,7 +67,7 @@ class Ledger(Protocol):
     async def erase(self, expected: Stored) -> None:
         """Remove exactly ``expected.version``. Raises ``Conflict`` (``current`` None: it was gone already)."""
 
-    def follow(self) -> AsyncIterator[Listing]:
+    def follow(self) -> AsyncGenerator[Listing, None]:
         """Yield the ledger's content now and after each change, until closed."""
 
 

@@ -182,7 +182,7 @@ class Reclaimer:
         while True:
             await self._following.wait()
             try:
-                async with aclosing(self._ledger.follow()) as listings:  # type: ignore[type-var]
+                async with aclosing(self._ledger.follow()) as listings:
                     async for listing in listings:
                         if not self._following.is_set():
                             break

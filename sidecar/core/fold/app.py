@@ -1,0 +1,180 @@
+"""Folds what the app said or did not say (rules 16 and 17)."""
+
+from dataclasses import replace
+
+from sidecar.core import policy as points
+from sidecar.core import release as releases
+from sidecar.core.commands import (
+    ActivateByApp,
+    Notice,
+    Occasion,
+    Upload,
+)
+from sidecar.core.events import (
+    AppFailed,
+    AppSeen,
+    Knocked,
+    UploadDeclined,
+)
+from sidecar.core.fold.change import Folded, Instant, with_debt, with_seat
+from sidecar.core.reasons import AppTrouble, Failure
+from sidecar.core.state import (
+    AppLost,
+    AppMet,
+    AppUnmet,
+    Ask,
+    Flight,
+    Held,
+    Seat,
+    State,
+    Undelivered,
+    last_report,
+    requesting,
+)
+from sidecar.core.state import Delivered as NothingToDeliver
+
+FRESH_LICENCE = 10.0
+"""For so long after a delivery the app is asked every second whether it took effect."""
+
+
+def app_seen(state: State, now: float, event: AppSeen) -> Folded:
+    """Fold the app's answer; a licence that it lost is delivered again, through the activation server."""
+    report = event.report
+    before = last_report(state)
+    notices: list[Instant] = [Notice(occasion=Occasion.APP_CHECKED)]
+    changed_id = before is not None and before.deployment_id != report.deployment_id and report.deployment_id
+    if changed_id and before is not None and before.deployment_id:
+        notices.append(Notice(occasion=Occasion.ID_CHANGED, text=f"{before.deployment_id} -> {report.deployment_id}"))
+    seat = state.seat if isinstance(state.seat, Seat) else None
+    ours = seat is not None and seat.identity.deployment_id == report.deployment_id
+    licensed = report.licensed is True
+    app = replace(state.app, contact=AppMet(report, now), failures=0)
+    if ours and licensed:
+        app = replace(app, confirmed_at=now)
+    if changed_id:
+        app = replace(app, takes_upload=None, confirmed_at=None)
+    lapsed = now - seat.delivery.at if seat is not None else 0.0
+    eager = report.deployment_id is None or (
+        ours and not licensed and seat is not None and isinstance(seat.tenure, Held) and lapsed < FRESH_LICENCE
+    )
+    pause = 1.0 if eager else points.jittered(state.policy.app_interval, event.luck)
+    state = replace(state, app=replace(app, next_at=now + pause))
+    if seat is None or not ours or isinstance(seat.delivery, Undelivered):
+        return state, notices
+    if licensed:
+        held = seat
+        if state.policy.route is points.Route.APP and not isinstance(seat.tenure, Held):
+            held = replace(seat, tenure=Held(now))
+            notices.append(Notice(occasion=Occasion.ACTIVATED, identity=seat.identity, text="the app did it itself"))
+            state = replace(state, active_since=state.active_since or now)
+        return replace(state, seat=replace(held, delivery=replace(seat.delivery, tries=0))), notices
+    if state.policy.route is points.Route.APP or report.licensed is None or not isinstance(seat.tenure, Held):
+        return state, notices
+    asking = seat.ask is not None and (seat.ask.cleared or seat.ask.at <= now)
+    if asking or requesting(state, seat.identity):
+        return state, notices
+    tries = seat.delivery.tries
+    was_licensed = app.confirmed_at is not None and app.confirmed_at >= seat.delivery.at
+    adopted = seat.delivery.at == 0.0
+    if tries == 0 and (was_licensed or adopted):
+        notices.append(Notice(occasion=Occasion.LICENSE_LOST, identity=seat.identity))
+    elif lapsed >= min(300.0, FRESH_LICENCE * 2.0 ** min(tries, 6)):
+        tries += 1
+    else:
+        return state, notices
+    seat = replace(seat, ask=Ask(now), delivery=NothingToDeliver(now, tries))
+    return replace(state, seat=seat, app=replace(state.app, confirmed_at=None)), notices
+
+
+def _contact_lost(state: State, now: float, trouble: AppTrouble, message: str) -> AppLost:
+    contact = state.app.contact
+    if isinstance(contact, AppLost):
+        since = contact.since if contact.trouble is trouble else now
+        return AppLost(contact.last, trouble, message, since, contact.lost_at)
+    return AppLost(last_report(state), trouble, message, now, now)
+
+
+def app_failed(state: State, now: float, flight: Flight, event: AppFailed) -> Folded:
+    """Fold an app that did not answer a question or did not take a licence."""
+    command = flight.launch.command
+    text = event.message
+    if not isinstance(command, (Upload, ActivateByApp)):
+        failures = state.app.failures + 1
+        contact = _contact_lost(state, now, event.trouble, text)
+        next_at = now + points.app_pause(state.policy, failures, event.luck)
+        app = replace(state.app, contact=contact, failures=failures, next_at=next_at)
+        return replace(state, app=app), [Notice(occasion=Occasion.APP_UNANSWERED, reason=event.trouble, text=text)]
+    late_at = now + state.policy.late
+    identity = command.identity
+
+    def delivery_failed(seat: Seat) -> Seat:
+        delivery = seat.delivery
+        if isinstance(delivery, Undelivered):
+            pause = min(60.0, 1.0 * 2.0 ** min(delivery.tries, 6)) * (0.5 + 0.5 * event.luck)
+            delivery = replace(delivery, at=now + pause, tries=delivery.tries + 1)
+        return replace(seat, delivery=delivery, risk_until=late_at if event.sent else seat.risk_until)
+
+    changed = with_seat(state, identity, delivery_failed)
+    if changed is None:
+        quiet_at = late_at if event.sent else 0.0
+        changed = with_debt(state, identity.name, lambda debt: releases.requested(debt, quiet_at))
+    notice = Notice(occasion=Occasion.DELIVERY_FAILED, reason=Failure.APP, text=text, identity=identity)
+    return replace(changed, app=replace(changed.app, next_at=now)), [notice]
+
+
+def delivered(state: State, now: float, flight: Flight) -> Folded:
+    """Fold a licence that the app took: whether it is licensed is asked at once."""
+    command = flight.launch.command
+    if not isinstance(command, (Upload, ActivateByApp)):
+        return state, []
+    identity = command.identity
+    changed = with_seat(
+        state, identity, lambda seat: replace(seat, delivery=NothingToDeliver(now, seat.delivery.tries))
+    )
+    app = replace(state.app, next_at=now)
+    if isinstance(command, Upload):
+        app = replace(app, takes_upload=True)
+    if changed is None:
+        changed = state
+        if isinstance(command, ActivateByApp):
+            changed = with_debt(state, identity.name, lambda debt: releases.retaken(debt, now))
+    return replace(changed, app=app), [Notice(occasion=Occasion.DELIVERED, identity=identity)]
+
+
+def upload_declined(state: State, now: float, flight: Flight, event: UploadDeclined) -> Folded:
+    """Fold an app without upload: route ``auto`` goes on with the product's own activation."""
+    command = flight.launch.command
+    if not isinstance(command, Upload):
+        return state, []
+    pause = 0.0 if state.policy.route is points.Route.AUTO else 60.0
+
+    def declined(seat: Seat) -> Seat:
+        if isinstance(seat.delivery, Undelivered):
+            return replace(seat, delivery=replace(seat.delivery, at=now + pause))
+        return seat
+
+    changed = with_seat(state, command.identity, declined) or state
+    notice = Notice(
+        occasion=Occasion.DELIVERY_FAILED, reason=Failure.APP, text=event.message, identity=command.identity
+    )
+    return replace(changed, app=replace(changed.app, takes_upload=False)), [notice]
+
+
+def knocked(state: State, now: float, event: Knocked) -> Folded:
+    """Fold a look at the app's port between two questions."""
+    contact = state.app.contact
+    app = state.app
+    match event.trouble:
+        case None:
+            if isinstance(contact, AppLost) and contact.trouble is AppTrouble.REFUSED:
+                back = replace(contact, trouble=AppTrouble.BROKEN, message="answers again", since=now)
+                app = replace(app, contact=back, next_at=now)
+        case AppTrouble.REFUSED:
+            if not isinstance(contact, AppLost) or contact.trouble is not AppTrouble.REFUSED:
+                app = replace(
+                    app, contact=_contact_lost(state, now, AppTrouble.REFUSED, "its port refuses connections")
+                )
+        case _:
+            if isinstance(contact, (AppMet, AppUnmet)):
+                app = replace(app, contact=_contact_lost(state, now, event.trouble, "its port does not answer"))
+    return replace(state, app=app), []

@@ -1,0 +1,42 @@
+"""What every fold has in common: how one seat or debt of the state is changed."""
+
+from collections.abc import Callable
+from dataclasses import replace
+
+from sidecar.core.commands import (
+    Notice,
+    PollKeys,
+    ScanNow,
+)
+from sidecar.core.records import Identity
+from sidecar.core.release import Release
+from sidecar.core.state import (
+    Seat,
+    State,
+    seats,
+)
+
+Instant = Notice | PollKeys | ScanNow
+Folded = tuple[State, list[Instant]]
+
+
+def with_seat(state: State, identity: Identity, change: Callable[[Seat], Seat]) -> State | None:
+    """Change the seat or successor with this identity; None if there is none."""
+    if isinstance(state.seat, Seat) and state.seat.identity == identity:
+        return replace(state, seat=change(state.seat))
+    if state.successor is not None and state.successor.identity == identity:
+        return replace(state, successor=change(state.successor))
+    return None
+
+
+def with_debt(state: State, name: str, change: Callable[[Release], Release | None]) -> State:
+    """Change, or drop, the debt with this record name."""
+    debts = tuple(
+        changed for debt in state.debts if (changed := change(debt) if debt.name == name else debt) is not None
+    )
+    return replace(state, debts=debts)
+
+
+def seat_of(state: State, identity: Identity) -> Seat | None:
+    """Return the seat or successor with this identity."""
+    return next((seat for seat in seats(state) if seat.identity == identity), None)

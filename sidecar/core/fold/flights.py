@@ -1,0 +1,42 @@
+"""What a flight counts as when its deadline has passed."""
+
+from sidecar.core.commands import (
+    Activate,
+    Deactivate,
+    Erase,
+    Lane,
+    ListOwn,
+    Write,
+)
+from sidecar.core.events import (
+    Answer,
+    AppFailed,
+    LedgerFailed,
+    ServerFailed,
+)
+from sidecar.core.reasons import AppTrouble, Failure
+from sidecar.core.state import (
+    Flight,
+)
+
+LANE_OF: dict[type, Lane] = {
+    ListOwn: Lane.LEDGER,
+    Write: Lane.LEDGER,
+    Erase: Lane.LEDGER,
+    Activate: Lane.SERVER,
+    Deactivate: Lane.SERVER,
+}
+"""The lane of each command; everything else belongs to the app's lane."""
+
+
+def overdue_answer(flight: Flight) -> Answer:
+    """Return what a flight whose deadline passed counts as until its real answer comes."""
+    op = flight.launch.op
+    message = "no answer within its deadline"
+    match LANE_OF.get(type(flight.launch.command), Lane.APP):
+        case Lane.LEDGER:
+            return LedgerFailed(op=op, message=message)
+        case Lane.SERVER:
+            return ServerFailed(op=op, reason=Failure.TIMEOUT, message=message)
+        case Lane.APP:
+            return AppFailed(op=op, trouble=AppTrouble.SILENT, message=message, sent=True)

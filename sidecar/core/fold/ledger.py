@@ -1,0 +1,137 @@
+"""Folds what the ledger said: versions move on, lost writes are told apart by who wrote instead."""
+
+from dataclasses import replace
+
+from sidecar.core import policy as points
+from sidecar.core import release as releases
+from sidecar.core.commands import (
+    Erase,
+    Notice,
+    Occasion,
+    ScanNow,
+    Write,
+)
+from sidecar.core.events import (
+    LedgerFailed,
+    Listed,
+    WriteLost,
+    Written,
+)
+from sidecar.core.fold.change import Folded, Instant, seat_of, with_debt, with_seat
+from sidecar.core.reasons import Cause, Failure
+from sidecar.core.release import Release
+from sidecar.core.state import (
+    Adopted,
+    Ask,
+    Flight,
+    Seat,
+    State,
+    seats,
+)
+
+
+def _ledger_up(state: State) -> State:
+    return replace(state, ledger=replace(state.ledger, failures=0, not_before=0.0, down_since=None, message=""))
+
+
+def listed(state: State, now: float, event: Listed) -> Folded:
+    """Fold our own records: the first time they are adopted, later they complete what an unanswered write left open."""
+    state = _ledger_up(state)
+    first = not state.ledger.listed
+    state = replace(state, ledger=replace(state.ledger, listed=True))
+    if first:
+        notices: list[Instant] = [Notice(occasion=Occasion.ADOPTED, identity=it.record.identity) for it in event.own]
+        return replace(state, seat=Adopted(event.own)) if event.own else state, notices
+    for stored in event.own:
+        if with_seat(state, stored.record.identity, lambda seat: seat) is not None:
+            continue
+        if not any(debt.name == stored.name for debt in state.debts):
+            debt = releases.begin(stored, Cause.DEPLOYMENT_CHANGED, now, state.policy.late)
+            state = replace(state, debts=(*state.debts, debt))
+        else:
+            state = with_debt(state, stored.name, lambda debt, stored=stored: replace(debt, stored=stored))  # type: ignore[misc]
+    return state, []
+
+
+def written(state: State, now: float, flight: Flight, event: Written) -> Folded:
+    """Fold a successful write: the version moves on, and an attempt whose record is open may ask the server."""
+    state = _ledger_up(state)
+    stored = event.stored
+    command = flight.launch.command
+    clears = isinstance(command, Write) and command.clears
+
+    def seat_written(seat: Seat) -> Seat:
+        ask = seat.ask
+        if ask is not None and clears:
+            ask = replace(ask, cleared=True)
+        return replace(seat, stored=stored, ask=ask, written_at=now, blocked_until=0.0, blocked_by="")
+
+    changed = with_seat(state, stored.record.identity, seat_written)
+    if changed is None:
+        changed = with_debt(state, stored.name, lambda debt: replace(debt, stored=stored))
+    return changed, [Notice(occasion=Occasion.RECORD_RENEWED)]
+
+
+def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Folded:
+    """Fold a lost compare-and-swap: somebody else wrote, or an answer to an earlier write of ours was lost."""
+    state = _ledger_up(state)
+    command = flight.launch.command
+    name = command.name if isinstance(command, (Write, Erase)) else ""
+    current = event.current
+    ours = current is not None and current.record.owner.uid == state.policy.owner.uid
+    notices: list[Instant] = []
+
+    def debt_lost(debt: Release) -> Release | None:
+        if current is None:
+            return None if debt.confirmed else replace(debt, stored=None)
+        # Another instance's record under this name: its seat is not ours to release any more.
+        return replace(debt, stored=current) if ours else None
+
+    def seat_lost(seat: Seat) -> Seat:
+        if current is None:
+            notices.append(Notice(occasion=Occasion.RECORD_LOST, identity=seat.identity))
+            return replace(seat, stored=None, ask=Ask(now))
+        if not ours:
+            owner = current.record.owner
+            text = f"its record belongs to {owner.pod} (uid {owner.uid})"
+            notices.extend((Notice(occasion=Occasion.RECORD_FOREIGN, text=text, identity=seat.identity), ScanNow()))
+            return replace(seat, stored=None, blocked_until=now + state.policy.lease / 4, blocked_by=text)
+        ask = seat.ask
+        if current.record.claim is not None:
+            notices.append(Notice(occasion=Occasion.RECORD_LOST, identity=seat.identity, text="it was claimed"))
+            ask = Ask(now + points.CLAIM_TIME)
+        return replace(seat, stored=current, ask=replace(ask, cleared=False) if ask is not None else None)
+
+    # A debt comes first: while it lasts, the seat of the same name does not write.
+    if any(debt.name == name for debt in state.debts):
+        return with_debt(state, name, debt_lost), notices
+    for seat in seats(state):
+        if seat.identity.name == name:
+            return with_seat(state, seat.identity, seat_lost) or state, notices
+    return state, notices
+
+
+def erased(state: State, flight: Flight) -> Folded:
+    """Fold the end of a record: its seat is settled."""
+    command = flight.launch.command
+    name = command.name if isinstance(command, Erase) else ""
+    return with_debt(_ledger_up(state), name, lambda _debt: None), []
+
+
+def ledger_failed(state: State, now: float, flight: Flight, event: LedgerFailed) -> Folded:
+    """Fold an outage of the ledger; what a write of an unknown outcome left there is looked for again."""
+    ledger = state.ledger
+    failures = ledger.failures + 1
+    command = flight.launch.command
+    unsure = isinstance(command, Write) and command.over is None and seat_of(state, command.record.identity) is None
+    ledger = replace(
+        ledger,
+        listed=ledger.listed and not unsure,
+        failures=failures,
+        not_before=now + points.ledger_pause(failures, event.luck),
+        down_since=now if ledger.down_since is None else ledger.down_since,
+        message=event.message,
+    )
+    return replace(state, ledger=ledger), [
+        Notice(occasion=Occasion.RECORD_FAILED, reason=Failure.LEDGER, text=event.message)
+    ]
