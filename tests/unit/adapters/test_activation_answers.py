@@ -10,7 +10,7 @@ import respx
 
 from sidecar.adapters.activation_server import HttpActivationServer
 from sidecar.core.reasons import Failure
-from sidecar.errors import ActivationOutage, ActivationRefused
+from sidecar.errors import ActivationOutage, ActivationRefused, Misconfigured
 from sidecar.ports import Deactivation
 from sidecar.secrets import Secret
 
@@ -269,3 +269,31 @@ async def test_deactivation_with_other_statuses(status: int, reason: Failure) ->
     with pytest.raises(ActivationOutage) as outage:
         await deactivate(status_code=status)
     assert outage.value.reason is reason
+
+
+@pytest.mark.parametrize(
+    ("error", "reason", "sent"),
+    [
+        (httpx.ConnectError("x"), Failure.NETWORK, False),
+        (httpx.ConnectTimeout("x"), Failure.TIMEOUT, False),
+        (httpx.ReadTimeout("x"), Failure.TIMEOUT, True),
+        (httpx.ReadError("x"), Failure.NETWORK, True),
+        (httpx.RemoteProtocolError("x"), Failure.PROTOCOL, True),
+        (httpx.ProxyError("407 x"), Failure.NETWORK, False),
+    ],
+)
+async def test_library_errors_without_a_trace(error: httpx.HTTPError, reason: Failure, sent: bool) -> None:
+    """Where no trace tells whether the request was sent, the kind of the error does, in doubt as sent."""
+    server = HttpActivationServer(URL)
+    with respx.mock:
+        respx.get(f"{URL}/activation").mock(side_effect=error)
+        with pytest.raises(ActivationOutage) as outage:
+            await server.activate(KEY, ID)
+    assert (outage.value.reason, outage.value.sent) == (reason, sent)
+
+
+@pytest.mark.parametrize("url", ["http://[::1", "http://a\u2100b", "https://" + "a" * 70_000])
+def test_addresses_that_no_library_takes(url: str) -> None:
+    """An address that only looks like one is a fault of the settings too."""
+    with pytest.raises(Misconfigured, match=r"activation\.url|malformed"):
+        HttpActivationServer(url)

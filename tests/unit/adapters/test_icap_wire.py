@@ -269,3 +269,31 @@ async def test_one_script_reads_the_request_first() -> None:
     assert [Secret(line.partition(": ")[2]) for line in lines if line.lower().startswith("apikey:")] == [API_KEY]
     assert second.startswith(b"GET /readyz?verbose=true HTTP/1.1\r\n")
     assert b"apikey" not in second.lower()
+
+
+async def test_no_scheme_fits(tls: Tls) -> None:
+    """A port that turns both schemes away is told as what it said first."""
+    flipping = FlippingApp(tls.server, misfit=MISFITS["page 400"])
+    flipping.speaks_tls = True
+    flipping.secure.scripts = [answer("<html>", status="400 No")]
+    async with flipping.plain, flipping.secure, RawServer(flipping.relay) as front:
+        with pytest.raises(AppOutage, match="400") as outage:
+            await app(front.port).report()
+        assert (front.connections, outage.value.trouble) == (2, AppTrouble.BROKEN)
+
+
+async def test_every_address_of_a_name_counts(monkeypatch: pytest.MonkeyPatch) -> None:
+    """If one address of the name refuses, the port refuses, whatever the others do."""
+    resolve = socket.getaddrinfo
+
+    def two(host: Any, port: Any, *more: Any, **named: Any) -> Any:
+        if host not in {"localhost", b"localhost"}:
+            return resolve(host, port, *more, **named)
+        return [*resolve("127.0.0.1", port, *more, **named), *resolve("127.0.0.2", port, *more, **named)]
+
+    monkeypatch.setattr(socket, "getaddrinfo", two)
+    server = app(free_port(), host="localhost")
+    for call in (server.report(), server.knock()):
+        with pytest.raises(AppOutage) as outage:
+            await call
+        assert outage.value.trouble is AppTrouble.REFUSED
