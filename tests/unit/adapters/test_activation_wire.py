@@ -242,7 +242,7 @@ async def test_unusable_ca_file(tmp_path: Path) -> None:
         assert "authorities" in str(error)
 
 
-@pytest.mark.parametrize("script", ["plain", "close"])
+@pytest.mark.parametrize("script", ["plain", "close", "reset"])
 async def test_tls_to_a_port_that_speaks_none(script: str) -> None:
     """A plain port cannot establish a session: certainly not sent."""
 
@@ -253,7 +253,11 @@ async def test_tls_to_a_port_that_speaks_none(script: str) -> None:
         await reader.read(1)
         writer.write(answer(status="400 Bad Request"))
 
-    scripts: dict[str, Script] = {"plain": plain, "close": close}
+    async def reset(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(1)
+        writer.transport.abort()
+
+    scripts: dict[str, Script] = {"plain": plain, "close": close, "reset": reset}
     async with RawServer(scripts[script]) as raw:
         error = await outage(f"https://127.0.0.1:{raw.port}")
     assert (error.reason, error.sent) == (Failure.TLS, False)
