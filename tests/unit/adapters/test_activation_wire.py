@@ -291,8 +291,8 @@ async def test_tunnel_that_breaks(monkeypatch: pytest.MonkeyPatch) -> None:
         proxy.scripts = [proxy.cut, proxy.hold, answer(status="200 Connected")]
         monkeypatch.setenv("ALL_PROXY", f"http://127.0.0.1:{proxy.port}")
         reasons = []
-        for _ in range(3):
-            error = await outage("https://activation.invalid", within=0.3)
+        for within in (5.0, 0.2, 5.0):
+            error = await outage("https://activation.invalid", within=within)
             assert error.sent is False
             reasons.append(error.reason)
     assert reasons == [Failure.NETWORK, Failure.TIMEOUT, Failure.TLS]

@@ -224,7 +224,7 @@ async def test_plain_port_that_waits_for_the_rest() -> None:
         writer.write(answer(LICENSED))
 
     async with RawServer(patient) as raw:
-        server = app(raw.port, scheme="https", timeout=1.0)
+        server = app(raw.port, scheme="https", timeout=2.0)
         assert (await server.report()).deployment_id == "ID1"
         assert raw.connections == 3
 
