@@ -1,0 +1,349 @@
+"""The registry holds what observability.md promises, from the first scrape on, and counts what notices tell."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from sidecar.core.commands import Notice, Occasion
+from sidecar.core.policy import IdSource, Mode
+from sidecar.core.reasons import AppTrouble, Cause, Failure
+from sidecar.core.records import Phase
+from sidecar.core.view import Stage
+from sidecar.observe.metrics import OPERATIONS, Metrics
+from sidecar.ports import Outcome, ReclaimResult, Target
+from tests.unit.observe import states
+from tests.unit.observe.states import FINGERPRINT, NOW, WALL, Clock
+
+PAGE = [
+    "build_info",
+    "license_info",
+    "state",
+    "state_changed_timestamp_seconds",
+    "state_transitions_total",
+    "ready",
+    "license_expiration_timestamp_seconds",
+    "grace_end_timestamp_seconds",
+    "activation_attempts_total",
+    "activation_failures_total",
+    "release_attempts_total",
+    "release_failures_total",
+    "seat_held",
+    "seats_configured",
+    "heartbeat_attempts_total",
+    "heartbeat_failures_total",
+    "last_heartbeat_success_timestamp_seconds",
+    "heartbeat_interval_seconds",
+    "seat_records",
+    "orphaned_seat_records",
+    "reclaims_total",
+    "reclaim_scan_failures_total",
+    "last_reclaim_scan_success_timestamp_seconds",
+    "request_duration_seconds",
+    "requests_total",
+    "app_up",
+    "app_license_valid",
+    "app_failures_total",
+    "key_reloads_total",
+    "key_reload_failures_total",
+    "watch_restarts_total",
+    "time_to_active_seconds",
+    "shutdown_budget_seconds",
+    "event_loop_lag_seconds",
+]
+"""Every name of the table in observability.md."""
+KUBERNETES_ONLY = {"watch_restarts_total": "outside Kubernetes nothing is watched over a connection that could break"}
+
+Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
+
+
+def make(clock: Clock | None = None) -> Metrics:
+    """Return metrics with clocks that stand still."""
+    return Metrics("1.2.3", shutdown_budget=20.0, clock=clock or Clock(), wall=Clock(WALL))
+
+
+def values(metrics: Metrics) -> Values:
+    """Parse the text as Prometheus does."""
+    families = text_string_to_metric_families(metrics.render().decode())
+    return {
+        (sample.name.removeprefix("mdlicense_"), frozenset(sample.labels.items())): sample.value
+        for family in families
+        for sample in family.samples
+    }
+
+
+def value(metrics: Metrics, name: str, **labels: str) -> float:
+    """Return the value of one series."""
+    return values(metrics)[name, frozenset(labels.items())]
+
+
+@pytest.mark.parametrize("name", [name for name in PAGE if name not in KUBERNETES_ONLY])
+def test_every_metric_of_the_page_has_a_series_before_anything_happened(name: str) -> None:
+    """An alert may name any metric of the page and finds it, with a value, at the first scrape."""
+    names = {name for name, _labels in values(make())}
+    assert name in names or f"{name}_count" in names
+
+
+def test_there_is_no_metric_that_the_page_does_not_have() -> None:
+    """Names are an agreement: what is not on the page is not exported, `_created` least of all."""
+    text = make().render().decode()
+    types = [line.split()[2].removeprefix("mdlicense_") for line in text.splitlines() if line.startswith("# TYPE")]
+    assert sorted(types) == sorted(set(PAGE) - set(KUBERNETES_ONLY))
+    assert len(types) == len(set(types))
+    assert "_created" not in text
+
+
+def test_at_most_300_series_even_after_everything_has_happened() -> None:
+    """All label values are known beforehand: whatever happens adds no series."""
+    metrics = make()
+    before = len(values(metrics))
+    for occasion, reasons in {
+        Occasion.ACTIVATION_FAILED: [each for each in Failure if each.value not in ("app", "ledger")],
+        Occasion.RELEASE_ASKED: list(Cause),
+        Occasion.RELEASE_FAILED: [Failure.NETWORK, Failure.TIMEOUT, Failure.TLS, Failure.HTTP_5XX, Failure.PROTOCOL],
+        Occasion.APP_UNANSWERED: list(AppTrouble),
+        Occasion.APP_FAILED: [AppTrouble.REFUSED, AppTrouble.SILENT],
+        **{each: [Failure.LEDGER] for each in (Occasion.RECORD_FAILED, Occasion.RECORD_LOST, Occasion.RECORD_FOREIGN)},
+    }.items():
+        for reason in reasons:
+            metrics.noticed(Notice(occasion=occasion, reason=reason))
+    for (target, operation), outcomes in OPERATIONS.items():
+        for outcome in outcomes:
+            metrics.requested(target, operation, outcome, 0.1)
+    for result in ReclaimResult:
+        metrics.reclaimed(result)
+    for stage in Stage:
+        metrics.moved(stage)
+    metrics.scanned({Phase.ACTIVE: 2}, {})
+    metrics.stepped(states.active())
+    assert len(values(metrics)) == before
+    assert before <= 300
+
+
+def test_every_occasion_is_taken() -> None:
+    """A notice that the core may learn to give does not break the counting."""
+    metrics = make()
+    reasons = {Occasion.RELEASE_ASKED: "shutdown", Occasion.APP_FAILED: "silent", Occasion.APP_UNANSWERED: "silent"}
+    for occasion in Occasion:
+        metrics.noticed(Notice(occasion=occasion, reason=reasons.get(occasion, "network")))
+    assert value(metrics, "activation_attempts_total") == 1
+
+
+@pytest.mark.parametrize(
+    ("notice", "name", "labels"),
+    [
+        (Notice(occasion=Occasion.ACTIVATION_ASKED), "activation_attempts_total", {}),
+        (Notice(occasion=Occasion.ACTIVATION_ASKED), "heartbeat_attempts_total", {"check": "server"}),
+        (
+            Notice(occasion=Occasion.ACTIVATION_FAILED, reason=Failure.TIMEOUT),
+            "activation_failures_total",
+            {"reason": "timeout"},
+        ),
+        (
+            Notice(occasion=Occasion.ACTIVATION_REFUSED, reason=Failure.NO_SEATS),
+            "activation_failures_total",
+            {"reason": "no_seats"},
+        ),
+        (
+            Notice(occasion=Occasion.ACTIVATION_REFUSED, reason=Failure.EXPIRED),
+            "heartbeat_failures_total",
+            {"check": "server", "reason": "expired"},
+        ),
+        (Notice(occasion=Occasion.DELIVERY_FAILED), "activation_failures_total", {"reason": "app"}),
+        (
+            Notice(occasion=Occasion.RELEASE_ASKED, reason=Cause.SHUTDOWN),
+            "release_attempts_total",
+            {"cause": "shutdown"},
+        ),
+        (
+            Notice(occasion=Occasion.RELEASE_FAILED, reason=Failure.TLS),
+            "release_failures_total",
+            {"reason": "tls"},
+        ),
+        (Notice(occasion=Occasion.RECORD_RENEWED), "heartbeat_attempts_total", {"check": "record"}),
+        (Notice(occasion=Occasion.RECORD_FAILED), "heartbeat_failures_total", {"check": "record", "reason": "ledger"}),
+        (Notice(occasion=Occasion.RECORD_FAILED), "heartbeat_attempts_total", {"check": "record"}),
+        (Notice(occasion=Occasion.RECORD_FAILED), "activation_failures_total", {"reason": "ledger"}),
+        (Notice(occasion=Occasion.RECORD_LOST), "heartbeat_failures_total", {"check": "record", "reason": "lost"}),
+        (
+            Notice(occasion=Occasion.RECORD_FOREIGN),
+            "heartbeat_failures_total",
+            {"check": "record", "reason": "foreign"},
+        ),
+        (Notice(occasion=Occasion.APP_CHECKED), "heartbeat_attempts_total", {"check": "app"}),
+        (
+            Notice(occasion=Occasion.APP_UNANSWERED, reason=AppTrouble.FORBIDDEN),
+            "heartbeat_failures_total",
+            {"check": "app", "reason": "forbidden"},
+        ),
+        (Notice(occasion=Occasion.APP_FAILED, reason=AppTrouble.REFUSED), "app_failures_total", {"reason": "exit"}),
+        (
+            Notice(occasion=Occasion.APP_FAILED, reason=AppTrouble.SILENT),
+            "app_failures_total",
+            {"reason": "unreachable"},
+        ),
+        (Notice(occasion=Occasion.KEY_UNUSABLE), "key_reload_failures_total", {}),
+    ],
+)
+def test_a_notice_is_counted(notice: Notice, name: str, labels: dict[str, str]) -> None:
+    """Each notice of the core adds one to the series that observability.md has for it."""
+    metrics = make()
+    assert value(metrics, name, **labels) == 0
+    metrics.noticed(notice)
+    assert value(metrics, name, **labels) == 1
+
+
+@pytest.mark.parametrize(
+    ("occasion", "check"),
+    [(Occasion.RECORD_RENEWED, "record"), (Occasion.APP_CHECKED, "app"), (Occasion.ACTIVATED, "server")],
+)
+def test_a_successful_heartbeat_leaves_its_time(occasion: Occasion, check: str) -> None:
+    """Timestamps, not ages: an alert compares them with the time of Prometheus."""
+    metrics = make()
+    metrics.noticed(Notice(occasion=occasion))
+    assert value(metrics, "last_heartbeat_success_timestamp_seconds", check=check) == WALL
+
+
+def test_the_first_key_is_no_reload() -> None:
+    """Every start reads a key; a reload is another key while running."""
+    metrics = make()
+    metrics.noticed(Notice(occasion=Occasion.KEY_CHANGED))
+    assert value(metrics, "key_reloads_total") == 0
+    metrics.noticed(Notice(occasion=Occasion.KEY_CHANGED))
+    assert value(metrics, "key_reloads_total") == 1
+
+
+def test_a_record_that_cannot_be_renewed_is_no_failed_activation_while_the_seat_is_held() -> None:
+    """`reason="ledger"` says why a seat is not asked for; a held seat is not asked for anyway."""
+    metrics = make()
+    metrics.stepped(states.active())
+    metrics.noticed(Notice(occasion=Occasion.RECORD_FAILED))
+    assert value(metrics, "activation_failures_total", reason="ledger") == 0
+    assert value(metrics, "heartbeat_failures_total", check="record", reason="ledger") == 1
+
+
+def test_gauges_show_the_last_state() -> None:
+    """Ready, state, seat, licence and app are those of the machine."""
+    metrics = make()
+    metrics.stepped(states.active())
+    shown = values(metrics)
+    one = {stage: shown["state", frozenset({("state", stage)})] for stage in (each.value for each in Stage)}
+    assert one == {stage: float(stage == "active") for stage in one}
+    expected = {"ready": 1, "seat_held": 1, "app_up": 1, "app_license_valid": 1, "time_to_active_seconds": 50}
+    assert {name: shown[name, frozenset()] for name in expected} == expected
+    assert shown["license_info", frozenset({("product", "ICAP"), ("key_fingerprint", FINGERPRINT)})] == 1
+    assert shown["license_expiration_timestamp_seconds", frozenset()] == WALL + 86400 * 30
+
+
+def test_before_the_first_step_it_is_starting_and_not_ready() -> None:
+    """A scrape that comes first is answered all the same."""
+    metrics = make()
+    assert value(metrics, "state", state="starting") == 1
+    assert value(metrics, "ready") == 0
+
+
+def test_a_grace_shows_its_end_and_runs_out_without_any_step() -> None:
+    """The scrape looks at the clock: a grace that ended since the last step is not ready any more."""
+    clock = Clock()
+    metrics = make(clock)
+    metrics.stepped(states.refused_yet_licensed())
+    assert value(metrics, "ready") == 1
+    assert value(metrics, "grace_end_timestamp_seconds") == pytest.approx(WALL - 20 + 86400)
+    clock.now = NOW - 20 + 86400
+    assert value(metrics, "ready") == 0
+    assert value(metrics, "grace_end_timestamp_seconds") == 0
+    assert value(metrics, "state", state="refused") == 1
+
+
+def test_the_licence_under_way_tells_its_end_before_the_app_does() -> None:
+    """While it is being delivered the file is the only source of the expiry."""
+    metrics = make()
+    metrics.stepped(states.delivering())
+    assert value(metrics, "license_expiration_timestamp_seconds") == WALL + 1000
+    assert value(metrics, "app_license_valid") == 0
+
+
+def test_an_app_that_does_not_answer_is_down_and_not_said_to_be_licensed() -> None:
+    """Its last report is no present truth."""
+    metrics = make()
+    metrics.stepped(states.app_silent())
+    assert (value(metrics, "app_up"), value(metrics, "app_license_valid"), value(metrics, "ready")) == (0, 0, 1)
+
+
+@pytest.mark.parametrize(
+    ("policy", "expected"),
+    [
+        (states.POLICY, {"record": 15.0, "app": 15.0, "server": 86400.0}),
+        (replace(states.POLICY, mode=Mode.OBSERVE), {"record": 0.0, "app": 15.0, "server": 0.0}),
+        (replace(states.POLICY, mode=Mode.OFF), {"record": 0.0, "app": 0.0, "server": 0.0}),
+        (
+            replace(states.POLICY, id_source=IdSource.POD, revalidate=0.0),
+            {"record": 15.0, "app": 0.0, "server": 0.0},
+        ),
+    ],
+)
+def test_intervals_tell_which_heartbeats_there_are(policy: states.Policy, expected: dict[str, float]) -> None:
+    """0 means "not made": an alert on stale heartbeats leaves it out."""
+    metrics = make()
+    metrics.stepped(states.starting(policy))
+    assert {check: value(metrics, "heartbeat_interval_seconds", check=check) for check in expected} == expected
+
+
+def test_requests_are_counted_and_measured() -> None:
+    """One request: one count by outcome, one duration in its bucket."""
+    metrics = make()
+    metrics.requested(Target.APP, "report", Outcome.RETRYABLE, 0.2)
+    labels = {"target": "app", "operation": "report"}
+    assert value(metrics, "requests_total", outcome="retryable", **labels) == 1
+    assert value(metrics, "request_duration_seconds_bucket", le="0.1", **labels) == 0
+    assert value(metrics, "request_duration_seconds_bucket", le="0.25", **labels) == 1
+
+
+def test_a_scan_replaces_what_the_one_before_found() -> None:
+    """Gauges by phase, those that are gone back at 0; and the scan's time."""
+    metrics = make()
+    metrics.scanned({Phase.ACTIVE: 3, Phase.RELEASING: 1}, {Phase.RELEASING: 1})
+    metrics.scanned({Phase.ACTIVE: 2}, {})
+    assert value(metrics, "seat_records", phase="active") == 2
+    assert value(metrics, "seat_records", phase="releasing") == 0
+    assert value(metrics, "orphaned_seat_records", phase="releasing") == 0
+    assert value(metrics, "last_reclaim_scan_success_timestamp_seconds") == WALL
+    metrics.scan_failed()
+    assert value(metrics, "reclaim_scan_failures_total") == 1
+
+
+def test_a_reclaim_that_asked_the_server_is_a_release_too() -> None:
+    """A conflict or an unknown key ends before any request."""
+    metrics = make()
+    for result in ReclaimResult:
+        metrics.reclaimed(result)
+    assert [value(metrics, "reclaims_total", result=result) for result in ReclaimResult] == [1, 1, 1, 1]
+    assert value(metrics, "release_attempts_total", cause="reclaim") == 2
+
+
+def test_two_objects_count_apart() -> None:
+    """One registry for each object: a simulation may hold a thousand."""
+    one, other = make(), make()
+    one.noticed(Notice(occasion=Occasion.ACTIVATION_ASKED))
+    assert value(other, "activation_attempts_total") == 0
+
+
+def test_no_secret_no_sentence_and_no_id_in_any_label() -> None:
+    """NO_SECRET: what a server or an app writes reaches a label only as the masked name of the product."""
+    metrics = make()
+    state = states.active()
+    met = state.app.contact
+    assert isinstance(met, states.AppMet)
+    product = f"ICAP {states.KEY} \ud800\n" + "x" * 500
+    met = replace(met, report=replace(met.report, product=product))
+    metrics.stepped(replace(state, app=replace(state.app, contact=met)))
+    text = f"key={states.KEY} at https://activation.example/activation?key={states.KEY}"
+    metrics.noticed(
+        Notice(occasion=Occasion.ACTIVATION_REFUSED, reason=Failure.REFUSED, text=text, identity=states.IDENTITY)
+    )
+    rendered = metrics.render().decode()
+    leaked = [word for word in (states.KEY, states.ID, "activation.example", "xxx" * 100) if word in rendered]
+    assert [word[:4] for word in leaked] == []
+    assert "mdlicense_license_info" in rendered
