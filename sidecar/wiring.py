@@ -191,9 +191,9 @@ def life(
     owner = parts.instances.owner if online else Owner(pod=config.pod.name, uid="")
     loop = asyncio.get_running_loop()
     pulses = Pulses(loop.time)
-    metrics = Metrics(__version__)
-    observers = Observers(metrics, Narrator(loop.time), pulses)
     policy = policy_of(config, owner)
+    metrics = Metrics(__version__, shutdown_budget=config.shutdown.budget, clock=loop.time)
+    observers = Observers(metrics, Narrator(loop.time), pulses)
     ports = Ports(
         ledger=parts.ledger,
         server=activation_server(config),
@@ -207,7 +207,7 @@ def life(
     return Life(
         agent=agent,
         reclaimer=reclaimer(config, parts, owner.uid, observers) if online and config.reclaim.enabled else None,
-        web=Web(config.http.port, _Source(agent)),
+        web=Web(config.http.port, _Source(agent), metrics, pulses),
         observer=observers,
         budget=config.shutdown.budget,
         release=online and config.shutdown.release is not Release.NEVER,
