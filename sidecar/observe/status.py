@@ -18,11 +18,13 @@ from sidecar.core.state import (
     AppLost,
     AppMet,
     AppUnmet,
+    Denied,
     Held,
     Seat,
     State,
     Unasked,
     Undelivered,
+    Unsure,
     Vacant,
 )
 from sidecar.core.view import View
@@ -122,10 +124,15 @@ def _seat(seat: Vacant | Adopted | Seat, moment: Moment) -> Shown | None:
 
 def _tenure(seat: Seat, moment: Moment) -> Shown:
     tenure = seat.tenure
-    if isinstance(tenure, Unasked):
-        return {"tenure": "not confirmed", "tenure_seconds": None}
-    word = "held" if isinstance(tenure, Held) else "refused"
-    return {"tenure": word, "tenure_seconds": moment.ago(tenure.since)}
+    match tenure:
+        case Unasked():
+            return {"tenure": "not asked", "tenure_seconds": None}
+        case Unsure():
+            return {"tenure": "not certain", "tenure_seconds": None}
+        case Held(since=since):
+            return {"tenure": "held", "tenure_seconds": moment.ago(since)}
+        case Denied(since=since):
+            return {"tenure": "refused", "tenure_seconds": moment.ago(since)}
 
 
 def _record(stored: Stored, moment: Moment) -> Shown:

@@ -16,7 +16,7 @@ import pytest_asyncio
 
 from sidecar.core.policy import IdSource, Route
 from sidecar.core.reasons import Failure
-from sidecar.core.state import Adopted, AppView, Seat, State
+from sidecar.core.state import Adopted, AppView, Seat, State, Unsure
 from sidecar.core.view import View, describe
 from sidecar.errors import Misconfigured
 from sidecar.observe import web as web_module
@@ -302,6 +302,7 @@ ALL = [
     *NOT_READY,
     replace(states.starting(), seat=Adopted((states.Stored(states.record(open=True), "v"),))),
     replace(states.listed(), app=replace(states.app_silent().app, contact=states.NEVER_MET)),
+    replace(states.listed(), seat=Seat(identity=states.IDENTITY, tenure=Unsure())),
     replace(states.active(), successor=Seat(identity=states.IDENTITY)),
 ]
 
