@@ -58,7 +58,7 @@ _LINES: Final = {
     Occasion.KEY_UNUSABLE: (WARNING, "activation key unusable"),
     Occasion.RESTART_ASKED: (WARNING, "asking the app to restart"),
     Occasion.RESTART_FAILED: (WARNING, "the file restart-app failed"),
-    Occasion.STOPPING: (INFO, "stopping"),
+    Occasion.STOPPING: (DEBUG, "told to stop"),
     Occasion.HANDED_OVER: (WARNING, "seat handed over"),
 }
 """How loud and in which words; what is missing (renewed, checked) is told by what it ends."""
@@ -83,7 +83,7 @@ _REPEATED: Final = frozenset(
 )
 """Troubles that are counted whatever seat they are about: an app that crashes for hours has a new ID each time."""
 
-_UNLIMITED: Final = frozenset({Occasion.STOPPING, Occasion.HANDED_OVER, Occasion.RELEASED, Occasion.KEY_CHANGED})
+_UNLIMITED: Final = frozenset({Occasion.HANDED_OVER, Occasion.RELEASED, Occasion.KEY_CHANGED})
 
 _ENDS: Final = {
     Occasion.ACTIVATED: (Occasion.ACTIVATION_FAILED, Occasion.ACTIVATION_REFUSED),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from dataclasses import replace
 from typing import Any
 
@@ -141,3 +143,13 @@ def test_a_loop_that_ended_on_purpose_is_not_expected_to_turn() -> None:
     pulses.ended("never seen")
     clock.now += 1000
     assert pulses.overdue() == ()
+
+
+def test_neither_the_web_server_nor_a_terminal_library_is_loaded_by_what_counts_and_tells() -> None:
+    """aiohttp costs a fifth of a second: wiring loads it late, so nothing else here may."""
+    program = (
+        "import sys, sidecar.observe.observers; "
+        "print(sorted({'aiohttp', 'httpx', 'rich', 'click', 'pygments'} & sys.modules.keys()))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, timeout=30)
+    assert done.stdout.strip() == "[]"
