@@ -146,7 +146,7 @@ def test_a_loop_that_ended_on_purpose_is_not_expected_to_turn() -> None:
 
 
 def test_neither_the_web_server_nor_a_terminal_library_is_loaded_by_what_counts_and_tells() -> None:
-    """aiohttp costs a fifth of a second: wiring loads it late, so nothing else here may."""
+    """The web server costs a fifth of a second: wiring loads it late, so nothing else here may."""
     program = (
         "import sys, sidecar.observe.observers; "
         "print(sorted({'aiohttp', 'httpx', 'rich', 'click', 'pygments'} & sys.modules.keys()))"
