@@ -1,8 +1,8 @@
 """The reclaimer: gives back the seats of owners who are provably gone (rules 10 to 13 of design.md section 4).
 
-It scans the ledger, claims an orphan by compare-and-swap, releases it by ``core.release`` and erases its record; a
-crash at any point leaves something that the next reclaimer finishes. It is separate from the agent: a bug in judging
-others must not reach our own seat. It never touches a record of its own uid.
+It scans the ledger and judges; the ``Releaser`` claims an orphan by compare-and-swap, releases it and erases its
+record; a crash at any point leaves something that the next reclaimer finishes. It is separate from the agent: a bug in
+judging others must not reach our own seat. It never touches a record of its own uid.
 """
 
 from __future__ import annotations
@@ -10,42 +10,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from random import Random
 
-from sidecar.core import release as releases
 from sidecar.core.events import ProspectsSeen
-from sidecar.core.orphans import Judgement, Scope, Sighting, Verdict, judge, may_go, outside, sight
-from sidecar.core.policy import CLAIM_TIME, scan_pause
-from sidecar.core.reasons import Cause
-from sidecar.core.records import Claim, Listing, Phase, Sight, Standing, Stored, Stray
-from sidecar.core.release import Release
-from sidecar.errors import ActivationOutage, Conflict, LedgerOutage
-from sidecar.ports import (
-    ActivationServer,
-    Deactivation,
-    Keys,
-    Ledger,
-    Observer,
-    Outcome,
-    Owners,
-    ReclaimResult,
-    Target,
-)
+from sidecar.core.orphans import Judgement, Scope, Sighting, Verdict, judge, may_go, outside
+from sidecar.core.policy import scan_pause
+from sidecar.core.records import Listing, Phase, Sight, Standing, Stored, Stray
+from sidecar.errors import LedgerOutage
+from sidecar.ports import ActivationServer, Keys, Ledger, Observer, Owners, ReclaimResult
+from sidecar.releaser import Attempt, Releaser, Rules
 
 LOOP = "reclaimer"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rules:
-    """What the reclaimer goes by: durations in seconds, ``rate`` in reclaims a minute."""
-
-    server: str
-    uid: str
-    lease: float
-    late: float
-    call_timeout: float
-    rate: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +29,7 @@ class Judged:
     """One record with what a look at its owner and at the clock says about it."""
 
     stored: Stored
+    seen: Sighting
     owner: Sight
     judgement: Judgement
 
@@ -73,37 +50,6 @@ class Scan:
         return min((it.judgement.again_at for it in self.judged if it.judgement.again_at is not None), default=None)
 
 
-class TokenBucket:
-    """Lets ``rate`` things a minute through, up to a minute's worth at once (rule 12: before the claim)."""
-
-    def __init__(self, rate: float, clock: Callable[[], float]) -> None:
-        """Start full."""
-        self._rate = rate / 60.0
-        self._most = max(1.0, rate)
-        self._clock = clock
-        self._tokens = self._most
-        self._at = clock()
-
-    async def take(self) -> None:
-        """Wait for a token and take it."""
-        while True:
-            now = self._clock()
-            self._tokens = min(self._most, self._tokens + (now - self._at) * self._rate)
-            self._at = now
-            if self._tokens >= 1.0:
-                self._tokens -= 1.0
-                return
-            await asyncio.sleep((1.0 - self._tokens) / self._rate)
-
-
-@dataclass(slots=True)
-class _Memory:
-    """What this process has seen itself: nothing else counts."""
-
-    sightings: dict[str, Sighting] = field(default_factory=dict)
-    releases: dict[str, Release] = field(default_factory=dict)
-
-
 class Reclaimer:
     """One reclaimer. ``wall`` tells seconds since the epoch, for claims as people read them."""
 
@@ -120,17 +66,16 @@ class Reclaimer:
         wall: Callable[[], float],
     ) -> None:
         """Make it; nothing happens before ``run``, ``scan`` or ``reclaim``."""
+        self.releaser = Releaser(
+            rules, ledger=ledger, server=server, keys=keys, observer=observer, random=random, wall=wall
+        )
         self._rules = rules
         self._ledger = ledger
         self._owners = owners
-        self._server = server
         self._keys = keys
         self._observer = observer
         self._random = random
-        self._wall = wall
         self._loop = asyncio.get_running_loop()
-        self._bucket = TokenBucket(rules.rate, self._loop.time)
-        self._memory = _Memory()
         self._wanted = asyncio.Event()
         self._following = asyncio.Event()
         self._unknown_keys: set[str] = set()
@@ -164,7 +109,7 @@ class Reclaimer:
                     feed(self._prospects(scan.judged))
                 renewing = sum(1 for it in scan.judged if it.owner.standing is Standing.LIVE)
                 await self.reclaim(scan.reclaimable())
-                again_at = self._next_look(scan)
+                again_at = self.next_look(scan)
             except LedgerOutage as outage:
                 self._observer.scan_failed(str(outage))
             pause = scan_pause(
@@ -213,17 +158,16 @@ class Reclaimer:
         finally:
             handle.cancel()
 
-    def _next_look(self, scan: Scan) -> float | None:
+    def next_look(self, scan: Scan) -> float | None:
         """Return when it is worth looking again before the next regular scan."""
-        moments = [release.not_before for release in self._memory.releases.values() if not release.confirmed]
-        at = scan.again_at()
-        return min(moments if at is None else [*moments, at], default=None)
+        return min((at for at in (scan.again_at(), self.releaser.next_due()) if at is not None), default=None)
 
     # --- scanning -----------------------------------------------------------------------------------------------------
 
     def scope(self) -> Scope:
         """Return what we may act on with the keys that we have now."""
-        return Scope(self._rules.server, self._known, self._rules.lease, self._rules.uid)
+        rules = self._rules
+        return Scope(rules.server, self._known, rules.lease, rules.uid, unproven=rules.unproven)
 
     async def scan(self) -> Scan:
         """Look at every record and its owner. Raises ``LedgerOutage``."""
@@ -232,28 +176,22 @@ class Reclaimer:
         seen_here = await self._owners.sees_itself()
         scope, now = self.scope(), self._loop.time()
         judged = [await self._judge(stored, scope, now, seen_here=seen_here) for stored in listing.records]
-        self._forget({it.name for it in listing.records})
+        self.releaser.forget(it.name for it in listing.records)
         self._report(judged)
         return Scan(tuple(judged), listing.strays)
 
     async def _judge(self, stored: Stored, scope: Scope, now: float, *, seen_here: bool) -> Judged:
-        seen = sight(self._memory.sightings.get(stored.name), stored, now)
-        self._memory.sightings[stored.name] = seen
+        seen = self.releaser.see(stored, now)
         if not seen_here:
             owner = Sight(Standing.UNPROVEN, "our own instance cannot be seen, so nobody's absence means anything")
         else:
             owner = await self._owners.look(stored.record.owner)
         judgement = judge(stored, seen, owner, now, scope)
-        release = self._memory.releases.get(stored.name)
-        if judgement.verdict is Verdict.RECLAIM and release is not None and release.not_before > now:
+        due_at = self.releaser.due_at(stored.name)
+        if judgement.verdict is Verdict.RECLAIM and due_at is not None and due_at > now:
             why = "a second look is due: a request may be late, or the answer was 404"
-            judgement = Judgement(Verdict.WATCH, why, release.not_before)
-        return Judged(stored, owner, judgement)
-
-    def _forget(self, present: set[str]) -> None:
-        memory = self._memory
-        memory.sightings = {name: it for name, it in memory.sightings.items() if name in present}
-        memory.releases = {name: it for name, it in memory.releases.items() if name in present}
+            judgement = Judgement(Verdict.WATCH, why, due_at)
+        return Judged(stored, seen, owner, judgement)
 
     def _report(self, judged: Iterable[Judged]) -> None:
         phases = dict.fromkeys(Phase, 0)
@@ -270,74 +208,11 @@ class Reclaimer:
 
     # --- reclaiming ---------------------------------------------------------------------------------------------------
 
-    async def reclaim(self, judged: Iterable[Judged]) -> None:
-        """Reclaim each of these, one after the other. Raises ``LedgerOutage``."""
+    async def reclaim(self, judged: Iterable[Judged]) -> tuple[tuple[Judged, Attempt], ...]:
+        """Reclaim each of these, one after the other; return how it went. Raises ``LedgerOutage``."""
+        attempts: list[tuple[Judged, Attempt]] = []
         for it in judged:
-            await self._bucket.take()
-            result, why = await self.release_one(it.stored)
-            self._observer.reclaimed(it.stored.record, result, why or it.judgement.why)
-
-    async def release_one(self, stored: Stored, cause: Cause = Cause.RECLAIM) -> tuple[ReclaimResult, str]:
-        """Claim, deactivate, and erase or leave for the second look. Raises ``LedgerOutage``."""
-        name, rules = stored.name, self._rules
-        release = self._memory.releases.get(name) or self._begin(stored, cause)
-        key = self._keys.reveal(stored.record.identity.key_fingerprint)
-        if key is None:
-            return ReclaimResult.UNKNOWN_KEY, "its key is not known here"
-        claimed_at = self._loop.time()
-        claim = Claim(by=rules.uid, at=self._wall())
-        try:
-            claimed = await self._ledger.replace(stored, replace(stored.record, claim=claim))
-        except Conflict:
-            return ReclaimResult.CONFLICT, "somebody else was faster, or its owner lives"
-        self._unchanged(claimed)
-        sent_at = self._loop.time()
-        if sent_at - claimed_at >= CLAIM_TIME - rules.call_timeout:
-            return ReclaimResult.CONFLICT, "the claim took too long to write to be sure that it still holds"
-        outcome = Outcome.RETRYABLE
-        try:
-            answer = await self._server.deactivate(key, stored.record.identity.deployment_id)
-            outcome = Outcome.OK
-        except ActivationOutage as outage:
-            pause = 5.0 * 2.0 ** min(release.failures, 4) * (0.5 + 0.5 * self._random.random())
-            release = releases.failed(release, self._loop.time(), pause)
-            self._remember(name, release)
-            return ReclaimResult.FAILED, str(outage)
-        finally:
-            ended = self._loop.time()
-            self._observer.requested(Target.ACTIVATION_SERVER, "deactivate", outcome, ended - sent_at)
-        if answer is Deactivation.UNKNOWN:
-            release = releases.unknown(release, sent_at, self._loop.time(), rules.late)
-        else:
-            release = releases.released(release, sent_at)
-        return await self._conclude(claimed, release)
-
-    def _begin(self, stored: Stored, cause: Cause) -> Release:
-        seen = self._memory.sightings.get(stored.name)
-        first = seen.since if seen is not None and seen.version == stored.version else self._loop.time()
-        return releases.begin(stored, cause, first, self._rules.late)
-
-    def _remember(self, name: str, release: Release) -> None:
-        self._memory.releases[name] = release
-
-    async def _conclude(self, claimed: Stored, release: Release) -> tuple[ReclaimResult, str]:
-        try:
-            if release.confirmed:
-                await self._ledger.erase(claimed)
-                self._memory.releases.pop(claimed.name, None)
-                return ReclaimResult.RELEASED, ""
-            now = self._loop.time()
-            leaving = claimed.record.phase is Phase.HANDOVER
-            left = await self._ledger.replace(claimed, releases.wanted(release, now, leaving=leaving))
-        except Conflict:
-            self._memory.releases.pop(claimed.name, None)
-            return ReclaimResult.CONFLICT, "its record changed meanwhile"
-        self._remember(claimed.name, release)
-        self._unchanged(left)
-        return ReclaimResult.RELEASED, "released; the record stays for a second look"
-
-    def _unchanged(self, stored: Stored) -> None:
-        """Our own write is no sign of life: the record goes on being unchanged since we first saw it so."""
-        before = self._memory.sightings.get(stored.name)
-        since = before.since if before is not None else self._loop.time()
-        self._memory.sightings[stored.name] = Sighting(stored.version, since)
+            attempt = await self.releaser.release(it.stored)
+            self._observer.reclaimed(it.stored.record, attempt.result, attempt.why or it.judgement.why)
+            attempts.append((it, attempt))
+        return tuple(attempts)

@@ -33,7 +33,8 @@ from sidecar.errors import AppOutage, Misconfigured
 from sidecar.lifecycle import Life
 from sidecar.patience import PatientLedger
 from sidecar.ports import Ledger, Observer
-from sidecar.reclaim import Reclaimer, Rules
+from sidecar.reclaim import Reclaimer
+from sidecar.releaser import Rules
 from sidecar.secrets import Secret
 
 
@@ -128,8 +129,8 @@ def shared(config: Config, *, enter: bool) -> Shared:
     return Shared(instances, ledger, KeyRing(config.key.dir), random)
 
 
-def reclaimer(config: Config, parts: Shared, uid: str, observer: Observer) -> Reclaimer:
-    """Return a reclaimer that acts in the name of ``uid``."""
+def reclaimer(config: Config, parts: Shared, uid: str, observer: Observer, *, unproven: bool = False) -> Reclaimer:
+    """Return a reclaimer that acts in the name of ``uid``; ``unproven``: see ``Rules``."""
     rules = Rules(
         server=normalise(config.activation.url),
         uid=uid,
@@ -137,6 +138,7 @@ def reclaimer(config: Config, parts: Shared, uid: str, observer: Observer) -> Re
         late=config.activation.late,
         call_timeout=config.activation.timeout,
         rate=float(config.reclaim.rate),
+        unproven=unproven,
     )
     return Reclaimer(
         rules,

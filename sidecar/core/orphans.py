@@ -45,12 +45,17 @@ class Judgement:
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """What a reclaimer may act on: its own configuration's server and keys (rule 6), judged with its own lease."""
+    """What a reclaimer may act on: its own configuration's server and keys (rule 6), judged with its own lease.
+
+    ``unproven``: an operator said that owners whose end cannot be proven are gone (design.md section 6); their records
+    must still stay unchanged for a lease, so that one who renews somewhere else is never robbed.
+    """
 
     server: str
     fingerprints: frozenset[str]
     lease: float
     own_uid: str = ""
+    unproven: bool = False
 
 
 def sight(previous: Sighting | None, stored: Stored, now: float) -> Sighting:
@@ -83,16 +88,16 @@ def judge(stored: Stored, sighting: Sighting, owner: Sight, now: float, scope: S
     if record.owner.uid == scope.own_uid:
         return Judgement(Verdict.KEEP, "our own")
     still = now - sighting.since
-    if record.claim is not None and still < CLAIM_TIME:
+    if record.claim is not None and record.claim.by != scope.own_uid and still < CLAIM_TIME:
         return Judgement(Verdict.WATCH, f"claimed by {record.claim.by}", sighting.since + CLAIM_TIME)
     if record.phase is Phase.HANDOVER:
         return Judgement(Verdict.RECLAIM, "handed over by its owner")
     match owner.standing:
         case Standing.LIVE:
             return Judgement(Verdict.KEEP, owner.why)
-        case Standing.UNPROVEN:
+        case Standing.UNPROVEN if not scope.unproven:
             return Judgement(Verdict.REPORT, owner.why)
-        case Standing.GONE:
+        case Standing.GONE | Standing.UNPROVEN:
             if still >= scope.lease:
                 return Judgement(Verdict.RECLAIM, f"{owner.why}; unchanged for {still:.0f} s")
             return Judgement(
