@@ -249,7 +249,7 @@ class Agent:
             case commands.ListOwn():
                 listing = await ledger.list()
                 own = tuple(it for it in listing.records if it.record.owner.uid == self.policy.owner.uid)
-                return events.Listed(op=op, own=own)
+                return events.Listed(op=op, own=own, wall=self._wall())
             case commands.Write(record=record, over=None):
                 return events.Written(op=op, stored=await ledger.create(self._stamped(record, None)))
             case commands.Write(record=record, over=over) if over is not None:

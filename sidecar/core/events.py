@@ -62,9 +62,10 @@ class ProspectsSeen(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Listed(Answer):
-    """All records of the ledger that carry our own uid."""
+    """All records of the ledger that carry our own uid; ``wall`` is the time of the look, seconds since the epoch."""
 
     own: tuple[Stored, ...]
+    wall: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -78,6 +78,9 @@ NO_SEATS_CAP = 300.0
 """Rule 7: the back-off of a refusal that may end by itself."""
 CLAIM_TIME = 30.0
 """Rule 12: how long a claim holds, by observation."""
+STALE = 1.2
+"""Renewals: an adopted record that is older was left by a predecessor that could not write any more. It may have given
+the seat back all the same, so the server is asked; a fresh one is adopted without asking (rule 18)."""
 RELEASE_FIRST = 30.0
 """Rule 8: how long the release of the old seat may hold back the activation of the new one."""
 RESTART_CAP = 1800.0

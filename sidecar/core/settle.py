@@ -163,23 +163,23 @@ def _want(state: State, now: float) -> State:
     if wanted is None or not state.ledger.listed:
         return state
     match state.seat:
-        case Adopted(stored=records):
+        case Adopted(stored=records, stale=stale):
             if not wanted.deployment_id and any(it.record.identity.deployment_id for it in records):
                 return state  # route `app`: one of them may be the ID that the app has not told yet
-            return _want(_resolve(state, records, wanted, now), now)
+            return _want(_resolve(state, records, stale, wanted, now), now)
         case Vacant():
             return _occupy(state, wanted, now)
         case Seat() as seat:
             return _replace(state, seat, wanted, now)
 
 
-def _resolve(state: State, records: tuple[Stored, ...], wanted: Identity, now: float) -> State:
+def _resolve(state: State, records: tuple[Stored, ...], stale: frozenset[str], wanted: Identity, now: float) -> State:
     """Sort the adopted records: the one that carries the app's ID is our seat, all others are debts (section 3)."""
     same = [it for it in records if it.record.identity.deployment_id == wanted.deployment_id]
     same.sort(key=lambda it: (it.record.identity == wanted, it.record.phase is Phase.ACTIVE))
     own = same[-1] if same and same[-1].record.identity.server == wanted.server else None
     debts = tuple(_old(state, it, now) for it in records if it is not own)
-    seat = Vacant() if own is None else _taken_back(state, own, now)
+    seat = Vacant() if own is None else _taken_back(state, own, now, stale=own.name in stale)
     return replace(state, seat=seat, debts=(*state.debts, *debts))
 
 
@@ -189,14 +189,14 @@ def _old(state: State, stored: Stored, now: float) -> Release:
     return debt if stored.record.identity.deployment_id else replace(debt, confirmed=True)
 
 
-def _taken_back(state: State, stored: Stored, now: float) -> Seat:
+def _taken_back(state: State, stored: Stored, now: float, *, stale: bool) -> Seat:
     """Go on with a record of our own: what is not known for certain about it is asked again (rules 4 and 15)."""
     record, policy = stored.record, state.policy
     risk_until = now + policy.late if record.open else 0.0
     seat = Seat(identity=record.identity, stored=stored, tenure=Unsure(), risk_until=risk_until, written_at=now)
     ask: Ask | None = Ask(now + CLAIM_TIME) if record.claim is not None else Ask(now)
     if record.phase is Phase.ACTIVE:
-        if record.claim is None:
+        if record.claim is None and not stale:
             ask = Ask(now + policy.revalidate) if policy.revalidate > 0 else None
         return replace(seat, tenure=Held(now), ask=ask)
     if record.phase is Phase.ACTIVATING:

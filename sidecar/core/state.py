@@ -95,9 +95,13 @@ class Vacant:
 
 @dataclass(frozen=True, slots=True)
 class Adopted:
-    """Records of our own earlier life, until the app tells which of them is its own."""
+    """Records of our own earlier life, until the app tells which of them is its own.
+
+    ``stale`` names those that had not been renewed for longer than a living sidecar leaves them.
+    """
 
     stored: tuple[Stored, ...]
+    stale: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,4 +1,4 @@
-"""A fleet on one virtual clock: the mock's pool, the memory ledger, stand-in apps, and the unchanged agent and reclaimer.
+"""A fleet on one virtual clock: the mock's pool, a memory ledger, stand-in apps, the unchanged agent and reclaimer.
 
 A *pod* has an app and a sidecar. Killing revokes the incarnation's ports first (its later calls hang without effect)
 and then cancels, because cancelling runs ``finally`` and SIGKILL does not.
@@ -99,6 +99,7 @@ class World:
         self.ledger = MemoryLedger()
         self.pods: dict[str, Pod] = {}
         self._asking = ""
+        self._serving_when_sent: frozenset[str] = frozenset()
         self._tasks: set[asyncio.Task[None]] = set()
 
     def _changed(self, change: Change) -> None:
@@ -111,8 +112,10 @@ class World:
             if (change.key_fingerprint, change.deployment) not in recorded:
                 self.unrecorded.append(change)
         elif change.move is Move.RELEASED:
+            served = self._serving_when_sent
             for pod in self.pods.values():
-                if pod.serves_with(change.key_fingerprint, change.deployment):
+                # A deactivation that was sent for an app that was gone, and takes effect late, is rule 4's affair.
+                if pod.uid in served and pod.serves_with(change.key_fingerprint, change.deployment):
                     self.thefts.append(Theft(self.loop.time(), change.deployment, self._asking))
 
     def pod(self, name: str, **policy: object) -> Pod:
@@ -128,6 +131,7 @@ class World:
     async def request(self, actor: str, operation: str, deployment: str, ask: Callable[[], Answer]) -> Answer:
         """Carry a request to the server and its answer back, through the weather."""
         self.requests += 1
+        serving = frozenset(pod.uid for pod in self.pods.values() if pod.serves(deployment))
         fraction = lambda what: self.chance.fraction(actor, operation, deployment, what)  # noqa: E731 - three words
         await asyncio.sleep(self.weather.slowest * (0.1 + 0.9 * fraction("there")))
         if _within(self.loop.time(), self.weather.server_down):
@@ -139,27 +143,24 @@ class World:
             raise ActivationOutage(Failure.TIMEOUT, "no answer", sent=True)
         if luck < lost + lagging:
             delay = 10.0 + 100.0 * fraction("lag")
-            task = self.loop.create_task(self._later(actor, delay, ask))
+            task = self.loop.create_task(self._later(actor, delay, ask, serving))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
             await asyncio.sleep(10.0)
             raise ActivationOutage(Failure.TIMEOUT, "no answer", sent=True)
-        answer = self._process(actor, ask)
+        answer = self._process(actor, ask, serving)
         if luck < lost + lagging + unanswered:
             raise ActivationOutage(Failure.NETWORK, "connection cut", sent=True)
         await asyncio.sleep(self.weather.slowest * (0.1 + 0.9 * fraction("back")))
         return answer
 
-    def _process(self, actor: str, ask: Callable[[], Answer]) -> Answer:
-        self._asking = actor
-        try:
-            return ask()
-        finally:
-            self._asking = ""
+    def _process(self, actor: str, ask: Callable[[], Answer], serving: frozenset[str]) -> Answer:
+        self._asking, self._serving_when_sent = actor, serving
+        return ask()
 
-    async def _later(self, actor: str, delay: float, ask: Callable[[], Answer]) -> None:
+    async def _later(self, actor: str, delay: float, ask: Callable[[], Answer], serving: frozenset[str]) -> None:
         await asyncio.sleep(delay)
-        self._process(actor, ask)
+        self._process(actor, ask, serving)
 
     async def ledger_weather(self, actor: str, operation: str, name: str) -> None:
         """Delay or fail one ledger call."""
@@ -195,7 +196,10 @@ class SimServer:
         pool, now = self._world.pool, self._world.loop.time
         await self._revoked.pass_through()
         answer = await self._world.request(
-            self._actor, "deactivate", deployment_id, lambda: pool.deactivate(key.reveal(), deployment_id, EPOCH + now())
+            self._actor,
+            "deactivate",
+            deployment_id,
+            lambda: pool.deactivate(key.reveal(), deployment_id, EPOCH + now()),
         )
         await self._revoked.pass_through()
         return Deactivation.UNKNOWN if answer.status == 404 else Deactivation.RELEASED
@@ -354,17 +358,19 @@ class Pod:
         """Return this pod's policy."""
         return Policy(server=SERVER, owner=Owner(pod=self.name, uid=self.uid), **self._policy)  # type: ignore[arg-type]
 
-    def serves_with(self, fingerprint: str, deployment: str) -> bool:
-        """Tell whether the app serves with exactly this seat and nobody asked its sidecar to end."""
+    def serves(self, deployment: str) -> bool:
+        """Tell whether the app serves with this ID and nobody asked its sidecar to end."""
         return (
             self.app.running
             and bool(self.app.licensed_by)
             and self.app.deployment_id == deployment
             and self.sidecar is not None
             and not self.stopping
-            and bool(self.keys.secrets)
-            and self.keys.secrets[0].fingerprint == fingerprint
         )
+
+    def serves_with(self, fingerprint: str, deployment: str) -> bool:
+        """Tell whether the app serves with exactly this seat and nobody asked its sidecar to end."""
+        return self.serves(deployment) and bool(self.keys.secrets) and self.keys.secrets[0].fingerprint == fingerprint
 
     def start(self) -> None:
         """Start app (if it is down) and sidecar."""
@@ -403,9 +409,7 @@ class Pod:
             observer=observer,
         )
         agent = Agent(policy, ports, random=random, wall=lambda: EPOCH + loop.time())
-        rules = Rules(
-            server=SERVER, uid=self.uid, lease=policy.lease, late=policy.late, call_timeout=10.0, rate=30.0
-        )
+        rules = Rules(server=SERVER, uid=self.uid, lease=policy.lease, late=policy.late, call_timeout=10.0, rate=30.0)
         reclaimer = Reclaimer(
             rules,
             ledger=ledger,

@@ -41,7 +41,11 @@ def listed(state: State, now: float, event: Listed) -> Folded:
     state = replace(state, ledger=replace(state.ledger, listed=True))
     if first:
         notices: list[Instant] = [Notice(occasion=Occasion.ADOPTED, identity=it.record.identity) for it in event.own]
-        return replace(state, seat=Adopted(event.own)) if event.own else state, notices
+        if not event.own:
+            return state, []
+        oldest = event.wall - points.STALE * state.policy.renew
+        stale = frozenset(it.name for it in event.own if not oldest <= it.record.renewed_at <= event.wall)
+        return replace(state, seat=Adopted(event.own, stale)), notices
     for stored in event.own:
         if with_seat(state, stored.record.identity, lambda seat: seat) is not None:
             continue
