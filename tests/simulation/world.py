@@ -95,6 +95,10 @@ class World:
         self.thefts: list[Theft] = []
         self.unrecorded: list[Change] = []
         self.requests = 0
+        self.operations = 0
+        """All calls to the ledger, the activation server and the apps, knocks not counted."""
+        self.knocks = True
+        """Whether sidecars knock at the app's port, as outside Kubernetes; before the first pod starts."""
         self.pool = Pool(keys, switches, on_change=self._changed)
         self.ledger = MemoryLedger()
         self.pods: dict[str, Pod] = {}
@@ -131,6 +135,7 @@ class World:
     async def request(self, actor: str, operation: str, deployment: str, ask: Callable[[], Answer]) -> Answer:
         """Carry a request to the server and its answer back, through the weather."""
         self.requests += 1
+        self.operations += 1
         serving = frozenset(pod.uid for pod in self.pods.values() if pod.serves(deployment))
         fraction = lambda what: self.chance.fraction(actor, operation, deployment, what)  # noqa: E731 - three words
         await asyncio.sleep(self.weather.slowest * (0.1 + 0.9 * fraction("there")))
@@ -164,6 +169,7 @@ class World:
 
     async def ledger_weather(self, actor: str, operation: str, name: str) -> None:
         """Delay or fail one ledger call."""
+        self.operations += 1
         luck = self.chance.fraction(actor, operation, name, "ledger")
         await asyncio.sleep(0.002 + 0.02 * luck)
         if _within(self.loop.time(), self.weather.ledger_down) or luck < self.weather.ledger_fault:
@@ -232,6 +238,7 @@ class SimApp:
 
     async def _reach(self, revoked: Revoked) -> None:
         await revoked.pass_through()
+        self.world.operations += 1
         await asyncio.sleep(0.002)
         if self.silent:
             await asyncio.sleep(5.0)
@@ -425,10 +432,11 @@ class Pod:
             agent.start(ops, reclaimer)
             self._senses = [
                 ops.create_task(agent.watch_keys(5.0)),
-                ops.create_task(agent.watch_port(1.0)),
                 ops.create_task(reclaimer.run(agent.feed)),
                 ops.create_task(reclaimer.watch_prospects(agent.feed)),
             ]
+            if world.knocks:
+                self._senses.append(ops.create_task(agent.watch_port(1.0)))
             code = await agent.finished
             for task in self._senses:
                 task.cancel()
