@@ -20,7 +20,8 @@ class Release:
 
     ``stored``: the record as last seen in the ledger, None where there is none.
     ``quiet_at``: from when no earlier request for this ID can take effect any more (rule 4); infinite while one is
-    under way. Only an answer to a deactivation sent from then on is final.
+    under way. Only an answer to a deactivation sent from then on is final. ``late_until``: the same without the one
+    that is under way. ``alone``: that one is the only request there ever was; if it is refused, nothing was taken.
     ``unknown_at``: our own first sight of a 404 (rule 6). ``answered``: some deactivation had a definite answer, so the
     seat is free unless something late takes it again. ``confirmed``: it is free for good; the record may go.
     """
@@ -30,6 +31,8 @@ class Release:
     cause: Cause
     since: float
     quiet_at: float = 0.0
+    late_until: float = 0.0
+    alone: bool = False
     unknown_at: float | None = None
     answered: bool = False
     confirmed: bool = False
@@ -50,13 +53,16 @@ class Release:
 def begin(stored: Stored, cause: Cause, now: float, late: float) -> Release:
     """Start to release a record found in the ledger: what it says about open requests counts from our first sight."""
     record = stored.record
+    quiet_at = now + late if record.open else now
     return Release(
         record=record,
         stored=stored,
         cause=cause,
         since=now,
-        quiet_at=now + late if record.open else 0.0,
+        quiet_at=quiet_at,
+        late_until=quiet_at,
         unknown_at=now if record.unknown else None,
+        answered=record.unknown,
         not_before=now + late if record.unknown else now,
     )
 
@@ -89,17 +95,36 @@ def failed(release: Release, now: float, pause: float) -> Release:
     return replace(release, failures=release.failures + 1, not_before=max(release.not_before, now + pause))
 
 
-def requested(release: Release, quiet_at: float) -> Release:
-    """Fold the end of a request that could take this seat, or the start of one (``quiet_at`` infinite).
+def requested(release: Release, late_until: float) -> Release:
+    """Fold a request that got no answer: it may take the seat until then.
 
-    What was answered before no longer counts if the request may have taken the seat after it.
+    What was answered before no longer counts, for the request may take the seat after it.
     """
-    return replace(release, quiet_at=quiet_at, confirmed=False)
+    until = max(release.late_until, late_until)
+    return replace(release, quiet_at=until, late_until=until, alone=False, confirmed=False)
+
+
+def withdrawn(release: Release) -> Release:
+    """Fold the certain end of the request under way without a seat; others may still be late (rule 5)."""
+    return replace(release, quiet_at=release.late_until, alone=False, confirmed=release.confirmed or release.alone)
 
 
 def retaken(release: Release, now: float) -> Release:
-    """Fold "activated" for a seat that is on its way out: it is taken again and must be released again at once."""
-    return replace(release, quiet_at=0.0, answered=False, confirmed=False, unknown_at=None, not_before=now)
+    """Fold "activated" for a seat that is on its way out: it is taken again and must be released again at once.
+
+    A deactivation that is under way now may have come before it: its answer is not final.
+    """
+    until = max(release.late_until, now)
+    return replace(
+        release,
+        quiet_at=until,
+        late_until=until,
+        alone=False,
+        answered=False,
+        confirmed=False,
+        unknown_at=None,
+        not_before=now,
+    )
 
 
 def wanted(release: Release, now: float, *, leaving: bool) -> SeatRecord:

@@ -39,7 +39,7 @@ from sidecar.core.state import (
     app_failed,
     is_waiting,
     last_report,
-    risk,
+    requesting,
     wanted_identity,
     wanted_record,
 )
@@ -83,8 +83,10 @@ def _writing(state: State, subject: Seat | SeatRecord) -> bool:
 
 def as_debt(state: State, seat: Seat, cause: Cause, now: float) -> State:
     """Put a seat on its way out; one that was never asked for only leaves its record to erase."""
-    quiet_at = risk(state, seat)
-    nothing_taken = quiet_at <= now and isinstance(seat.tenure, Unasked)
+    under_way = requesting(state, seat.identity)
+    late_until = max(seat.risk_until, now)
+    never_taken = isinstance(seat.tenure, Unasked) and late_until <= now
+    nothing_taken = never_taken and not under_way
     if seat.stored is None and nothing_taken and not _writing(state, seat):
         return state
     debt = Release(
@@ -92,7 +94,9 @@ def as_debt(state: State, seat: Seat, cause: Cause, now: float) -> State:
         stored=seat.stored,
         cause=cause,
         since=now,
-        quiet_at=quiet_at if quiet_at > now else 0.0,
+        quiet_at=NEVER if under_way else late_until,
+        late_until=late_until,
+        alone=never_taken,
         confirmed=nothing_taken,
         not_before=now,
     )
@@ -219,7 +223,7 @@ def _occupy(state: State, wanted: Identity, now: float) -> State:
         stored=debt.stored,
         tenure=Unsure(),
         ask=Ask(now + CLAIM_TIME if claimed else now),
-        risk_until=debt.quiet_at if debt.quiet_at < NEVER else now + state.policy.late,
+        risk_until=debt.late_until,
         # Rule 4: a deactivation that nobody answered may still take the seat away.
         again=debt.failures > 0,
         written_at=now,

@@ -11,7 +11,7 @@ from sidecar.core.facts import AppReport, KeySnapshot, Licence
 from sidecar.core.policy import IdSource, Mode, Policy, Route
 from sidecar.core.reasons import AppTrouble, Failure
 from sidecar.core.records import Identity, Phase, SeatRecord, Stored
-from sidecar.core.release import NEVER, Release
+from sidecar.core.release import Release
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,8 +395,3 @@ def may_act(state: State, identity: Identity) -> bool:
         and snapshot is not None
         and identity.key_fingerprint in snapshot.known()
     )
-
-
-def risk(state: State, seat: Seat) -> float:
-    """Return until when some request may still take this seat; infinite while one is under way."""
-    return NEVER if requesting(state, seat.identity) else seat.risk_until

@@ -16,7 +16,7 @@ from sidecar.core.events import (
     Knocked,
     UploadDeclined,
 )
-from sidecar.core.fold.change import Folded, Instant, with_debt, with_seat
+from sidecar.core.fold.change import Folded, Instant, with_request_ended, with_seat
 from sidecar.core.reasons import AppTrouble, Failure
 from sidecar.core.state import (
     AppLost,
@@ -116,8 +116,8 @@ def app_failed(state: State, now: float, flight: Flight, event: AppFailed) -> Fo
 
     changed = with_seat(state, identity, delivery_failed)
     if changed is None:
-        quiet_at = late_at if event.sent else 0.0
-        changed = with_debt(state, identity.name, lambda debt: releases.requested(debt, quiet_at))
+        ended = (lambda debt: releases.requested(debt, late_at)) if event.sent else releases.withdrawn
+        changed = with_request_ended(state, identity, ended)
     notice = Notice(occasion=Occasion.DELIVERY_FAILED, reason=Failure.APP, text=text, identity=identity)
     return replace(changed, app=replace(changed.app, next_at=now)), [notice]
 
@@ -137,7 +137,7 @@ def delivered(state: State, now: float, flight: Flight) -> Folded:
     if changed is None:
         changed = state
         if isinstance(command, ActivateByApp):
-            changed = with_debt(state, identity.name, lambda debt: releases.retaken(debt, now))
+            changed = with_request_ended(state, identity, lambda debt: releases.retaken(debt, now))
     return replace(changed, app=app), [Notice(occasion=Occasion.DELIVERED, identity=identity)]
 
 

@@ -9,10 +9,11 @@ from sidecar.core.commands import (
     ScanNow,
 )
 from sidecar.core.records import Identity
-from sidecar.core.release import Release
+from sidecar.core.release import NEVER, Release
 from sidecar.core.state import (
     Seat,
     State,
+    requesting,
     seats,
 )
 
@@ -40,3 +41,14 @@ def with_debt(state: State, name: str, change: Callable[[Release], Release | Non
 def seat_of(state: State, identity: Identity) -> Seat | None:
     """Return the seat or successor with this identity."""
     return next((seat for seat in seats(state) if seat.identity == identity), None)
+
+
+def with_request_ended(state: State, identity: Identity, change: Callable[[Release], Release]) -> State:
+    """Change the debt about which a request has ended; a second one that is under way is still awaited."""
+    pending = requesting(state, identity)
+
+    def ended(debt: Release) -> Release:
+        debt = change(debt)
+        return replace(debt, quiet_at=NEVER, confirmed=False) if pending else debt
+
+    return with_debt(state, identity.name, ended)

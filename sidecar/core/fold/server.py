@@ -18,7 +18,7 @@ from sidecar.core.events import (
     Deactivated,
     ServerFailed,
 )
-from sidecar.core.fold.change import Folded, Instant, seat_of, with_debt, with_seat
+from sidecar.core.fold.change import Folded, Instant, seat_of, with_debt, with_request_ended, with_seat
 from sidecar.core.reasons import Cause, Failure
 from sidecar.core.release import Release
 from sidecar.core.state import (
@@ -71,7 +71,7 @@ def activated(state: State, now: float, flight: Flight, event: Activated) -> Fol
     notices: list[Instant] = [Notice(occasion=Occasion.ACTIVATED, identity=identity)]
     changed = with_seat(state, identity, seat_activated)
     if changed is None:
-        changed = with_debt(state, identity.name, lambda debt: releases.retaken(debt, now))
+        changed = with_request_ended(state, identity, lambda debt: releases.retaken(debt, now))
     if changed.active_since is None and seat_of(changed, identity) is not None:
         changed = replace(changed, active_since=now)
     return changed, notices
@@ -102,7 +102,7 @@ def activation_declined(state: State, now: float, flight: Flight, event: Activat
             return replace(seat, tenure=Denied(since, licensed), ask=ask)
         if seat.stored is not None:
             debt = releases.begin(seat.stored, Cause.OPERATOR, now, state.policy.late)
-            erasing.append(replace(debt, confirmed=True, quiet_at=0.0))
+            erasing.append(replace(debt, confirmed=True, quiet_at=now, late_until=now))
         return Seat(identity=seat.identity, ask=ask, written_at=seat.written_at)
 
     notices: list[Instant] = [
@@ -113,7 +113,7 @@ def activation_declined(state: State, now: float, flight: Flight, event: Activat
         notices.append(ScanNow())
     changed = with_seat(state, identity, seat_declined)
     if changed is None:
-        return state, notices
+        return with_request_ended(state, identity, releases.withdrawn), notices
     server = replace(state.server, refusal=refusal, outage=None, not_before=now + pause)
     return replace(changed, server=server, debts=(*changed.debts, *erasing)), notices
 
@@ -168,11 +168,8 @@ def server_failed(state: State, now: float, flight: Flight, event: ServerFailed)
 
     changed = with_seat(state, command.identity, activation_failed)
     if changed is None:
-        changed = with_debt(
-            state,
-            command.identity.name,
-            lambda debt: releases.requested(debt, late_at) if event.sent else releases.requested(debt, 0.0),
-        )
+        ended = (lambda debt: releases.requested(debt, late_at)) if event.sent else releases.withdrawn
+        changed = with_request_ended(state, command.identity, ended)
     server = replace(state.server, outage=outage, not_before=max(state.server.not_before, now + pause))
     notice = Notice(
         occasion=Occasion.ACTIVATION_FAILED, reason=event.reason, text=event.message, identity=command.identity
