@@ -1,7 +1,8 @@
 """What to do next: one priority list for each lane, and when to be woken if there is nothing to do now.
 
 A list yields ``(due, command)`` pairs in order of priority; the first that is due is launched, the others tell when it
-is worth looking again.
+is worth looking again. Commands that take time to make are left out (None) while they are not due: a step asks for all
+of them, and nearly always uses none.
 """
 
 import math
@@ -50,7 +51,8 @@ from sidecar.core.state import (
 )
 
 NEVER = math.inf
-Work = Iterator[tuple[float, LaneCommand]]
+Wish = tuple[float, LaneCommand | None]
+Work = Iterator[Wish]
 
 LAST_WORDS = 0.15
 """Seconds before the deadline at which the machine stops waiting for anything."""
@@ -86,26 +88,26 @@ def plan(state: State, now: float) -> tuple[State, list[Command], float]:
 def _launch(state: State, work: Work, now: float, commands: list[Command]) -> tuple[State, float]:
     wake = NEVER
     for due, command in work:
-        if due > now:
+        if due > now or command is None:
             wake = min(wake, due)
             continue
         timeout = _timeout(state, command)
         launch = Launch(state.next_op, command, _deadline(state, now, timeout))
         flight = Flight(launch, now)
         commands.append(launch)
-        state = replace(state, next_op=state.next_op + 1)
+        op = state.next_op + 1
         match command:
             case ListOwn() | Write() | Erase():
-                return replace(state, ledger_lane=flight), NEVER
+                return replace(state, next_op=op, ledger_lane=flight), NEVER
             case Activate():
                 commands.append(Notice(occasion=Occasion.ACTIVATION_ASKED, identity=command.identity))
-                return replace(state, server_lane=flight), NEVER
+                return replace(state, next_op=op, server_lane=flight), NEVER
             case Deactivate():
                 notice = Notice(occasion=Occasion.RELEASE_ASKED, reason=command.cause, identity=command.identity)
                 commands.append(notice)
-                return replace(state, server_lane=flight), NEVER
+                return replace(state, next_op=op, server_lane=flight), NEVER
             case AskApp() | Upload() | ActivateByApp():
-                return replace(state, app_lane=flight), NEVER
+                return replace(state, next_op=op, app_lane=flight), NEVER
     return state, wake
 
 
@@ -135,7 +137,7 @@ def reserve(stopping: Stopping) -> float:
 # --- the ledger's lane ----------------------------------------------------------------------------------------------
 
 
-def _after(due: float, work: Iterable[tuple[float, LaneCommand]]) -> Work:
+def _after(due: float, work: Iterable[Wish]) -> Work:
     for at, command in work:
         yield max(at, due), command
 
@@ -144,7 +146,7 @@ def _ledger_work(state: State, now: float) -> Work:
     return _after(state.ledger.not_before, _ledger_wishes(state, now))
 
 
-def _ledger_wishes(state: State, now: float) -> Iterator[tuple[float, LedgerCommand]]:
+def _ledger_wishes(state: State, now: float) -> Iterator[tuple[float, LedgerCommand | None]]:
     if state.policy.mode != "online":
         return
     if isinstance(state.stopping, Stopping) and not state.stopping.release:
@@ -157,21 +159,23 @@ def _ledger_wishes(state: State, now: float) -> Iterator[tuple[float, LedgerComm
         yield from _debt_writes(state, debt, now)
     for seat in seats(state):
         if seat.stored is not None:
-            yield seat.written_at + state.policy.renew, Write(wanted_record(state, seat, now), seat.stored)
+            due = seat.written_at + state.policy.renew
+            yield due, None if due > now else Write(wanted_record(state, seat, now), seat.stored)
 
 
-def _seat_writes(state: State, now: float) -> Iterator[tuple[float, LedgerCommand]]:
+def _seat_writes(state: State, now: float) -> Iterator[tuple[float, LedgerCommand | None]]:
     debts = {debt.name for debt in state.debts}
     asked_by_app = state.policy.route is Route.APP
     running = isinstance(state.stopping, Running)
     for seat in seats(state):
-        if seat.identity.name in debts:
+        if debts and seat.identity.name in debts:
             continue
         wanted = wanted_record(state, seat, now)
         if asked_by_app and seat.stored is None:
             yield max(now, seat.blocked_until), Write(wanted, None)
         elif seat.ask is not None and not seat.ask.cleared and not asked_by_app and running:
-            yield _ask_due(state, seat, now), Write(replace(wanted, open=True), seat.stored, clears=True)
+            due = _ask_due(state, seat, now)
+            yield due, None if due > now else Write(replace(wanted, open=True), seat.stored, clears=True)
         if seat.stored is not None and not alike(seat.stored.record, wanted):
             yield now, Write(wanted, seat.stored)
         if seat.risk_until > now:

@@ -22,6 +22,7 @@ from sidecar.core.state import (
     AppLost,
     AppMet,
     AppUnmet,
+    AppView,
     Ask,
     Flight,
     Held,
@@ -48,17 +49,18 @@ def app_seen(state: State, now: float, event: AppSeen) -> Folded:
     seat = state.seat if isinstance(state.seat, Seat) else None
     ours = seat is not None and seat.identity.deployment_id == report.deployment_id
     licensed = report.licensed is True
-    app = replace(state.app, contact=AppMet(report, now), failures=0)
+    confirmed_at, takes_upload = state.app.confirmed_at, state.app.takes_upload
     if ours and licensed:
-        app = replace(app, confirmed_at=now)
+        confirmed_at = now
     if changed_id:
-        app = replace(app, takes_upload=None, confirmed_at=None)
+        confirmed_at = takes_upload = None
     lapsed = now - seat.delivery.at if seat is not None else 0.0
     eager = report.deployment_id is None or (
         ours and not licensed and seat is not None and isinstance(seat.tenure, Held) and lapsed < FRESH_LICENCE
     )
     pause = 1.0 if eager else points.jittered(state.policy.app_interval, event.luck)
-    state = replace(state, app=replace(app, next_at=now + pause))
+    app = AppView(AppMet(report, now), now + pause, takes_upload=takes_upload, confirmed_at=confirmed_at)
+    state = replace(state, app=app)
     if seat is None or not ours or isinstance(seat.delivery, Undelivered):
         return state, notices
     if licensed:
@@ -67,7 +69,9 @@ def app_seen(state: State, now: float, event: AppSeen) -> Folded:
             held = replace(seat, tenure=Held(now))
             notices.append(Notice(occasion=Occasion.ACTIVATED, identity=seat.identity, text="the app did it itself"))
             state = replace(state, active_since=state.active_since or now)
-        return replace(state, seat=replace(held, delivery=replace(seat.delivery, tries=0))), notices
+        if held is not seat or seat.delivery.tries:
+            state = replace(state, seat=replace(held, delivery=replace(seat.delivery, tries=0)))
+        return state, notices
     if state.policy.route is points.Route.APP or report.licensed is None or not isinstance(seat.tenure, Held):
         return state, notices
     asking = seat.ask is not None and (seat.ask.cleared or seat.ask.at <= now)

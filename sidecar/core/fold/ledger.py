@@ -31,6 +31,8 @@ from sidecar.core.state import (
 
 
 def _ledger_up(state: State) -> State:
+    if state.ledger.failures == 0 and state.ledger.down_since is None:
+        return state
     return replace(state, ledger=replace(state.ledger, failures=0, not_before=0.0, down_since=None, message=""))
 
 
