@@ -355,7 +355,7 @@ def through_product(state: State, seat: Seat) -> bool:
 
 
 def wanted_record(state: State, seat: Seat, now: float) -> SeatRecord:
-    """Return what the ledger should hold for this seat now."""
+    """Return what the ledger should hold for this seat now: what it holds already if that is right."""
     held = isinstance(seat.tenure, Held)
     if state.policy.route is Route.APP:
         is_open = not held
@@ -366,17 +366,17 @@ def wanted_record(state: State, seat: Seat, now: float) -> SeatRecord:
             or requesting(state, seat.identity)
             or (isinstance(seat.delivery, Undelivered) and through_product(state, seat))
         )
-    return SeatRecord(
-        identity=seat.identity,
-        owner=state.policy.owner,
-        phase=Phase.ACTIVE if held else Phase.ACTIVATING,
-        open=is_open,
-    )
+    phase, stored = Phase.ACTIVE if held else Phase.ACTIVATING, seat.stored
+    if stored is not None and stored.record.phase is phase and stored.record.open == is_open:
+        record = stored.record
+        if not record.unknown and record.claim is None and record.owner == state.policy.owner:
+            return record
+    return SeatRecord(identity=seat.identity, owner=state.policy.owner, phase=phase, open=is_open)
 
 
 def alike(one: SeatRecord, other: SeatRecord) -> bool:
     """Compare two records without their times, which whoever writes stamps."""
-    return (
+    return one is other or (
         one.phase is other.phase
         and one.open == other.open
         and one.unknown == other.unknown
