@@ -22,6 +22,7 @@ from sidecar.ports import ActivationServer, Keys, Ledger, Observer, Owners, Recl
 from sidecar.releaser import Attempt, Releaser, Rules
 
 LOOP = "reclaimer"
+_WORTH_WATCHING = (Verdict.WATCH, Verdict.RECLAIM)
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +78,7 @@ class Reclaimer:
         self._random = random
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
+        self._scan_wanted = False
         self._following = asyncio.Event()
         self._unknown_keys: set[str] = set()
         self._known: frozenset[str] = frozenset()
@@ -85,6 +87,7 @@ class Reclaimer:
 
     def scan_now(self) -> None:
         """Scan the ledger soon: a seat is wanted."""
+        self._scan_wanted = True
         self._wanted.set()
 
     def follow(self, on: bool) -> None:
@@ -99,28 +102,36 @@ class Reclaimer:
 
         ``feed`` takes what a scan says about seats that will become free, while somebody waits for one.
         """
+        regular_at = self._loop.time()
+        watched: tuple[str, ...] = ()
         while True:
+            began = self._loop.time()
+            regular = began >= regular_at
+            whole = regular or self._scan_wanted
             self._wanted.clear()
-            now = self._loop.time()
-            renewing, again_at = 1, None
+            self._scan_wanted = False
             try:
-                scan = await self.scan()
-                if self._following.is_set():
+                scan = await self.scan() if whole else await self.look_again(watched)
+                if whole and self._following.is_set():
                     feed(self._prospects(scan.judged))
-                renewing = sum(1 for it in scan.judged if it.owner.standing is Standing.LIVE)
                 await self.reclaim(scan.reclaimable())
+                watched = tuple(it.stored.name for it in scan.judged if it.judgement.verdict in _WORTH_WATCHING)
                 again_at = self.next_look(scan)
             except LedgerOutage as outage:
                 self._observer.scan_failed(str(outage))
-            pause = scan_pause(
-                self._rules.lease, renewing, waiting=self._following.is_set(), luck=self._random.random()
-            )
-            if again_at is not None:
-                pause = min(pause, max(again_at - self._loop.time(), 1.0))
-            self._observer.turned(LOOP, pause + 120.0)
+                scan, again_at = Scan(), None
+            if regular:
+                regular_at = self._loop.time() + self._interval(scan)
+            pause = min(regular_at, again_at if again_at is not None else regular_at) - self._loop.time()
+            self._observer.turned(LOOP, max(pause, 0.0) + 120.0)
             # Never more often than once a second, however often somebody wants it.
-            await asyncio.sleep(min(pause, max(0.0, 1.0 - (self._loop.time() - now))))
-            await self._pause(pause)
+            await asyncio.sleep(max(0.0, began + 1.0 - self._loop.time()))
+            await self._pause(max(pause, 0.0))
+
+    def _interval(self, scan: Scan) -> float:
+        renewing = sum(1 for it in scan.judged if it.owner.standing is Standing.LIVE)
+        waiting = self._following.is_set()
+        return scan_pause(self._rules.lease, renewing, waiting=waiting, luck=self._random.random())
 
     async def watch_prospects(self, feed: Callable[[ProspectsSeen], None]) -> None:
         """While the agent waits for a seat, tell it which seats are about to become free (rule 14)."""
@@ -179,6 +190,20 @@ class Reclaimer:
         self.releaser.forget(it.name for it in listing.records)
         self._report(judged)
         return Scan(tuple(judged), listing.strays)
+
+    async def look_again(self, names: Iterable[str]) -> Scan:
+        """Look at single records that may have become reclaimable, between two scans. Raises ``LedgerOutage``.
+
+        The regular scan keeps its own time: sidecars that look again at the same orphan would otherwise scan together
+        from then on, and nobody for most of the time.
+        """
+        seen_here = await self._owners.sees_itself()
+        scope, judged = self.scope(), []
+        for name in names:
+            stored = await self._ledger.read(name)
+            if stored is not None:
+                judged.append(await self._judge(stored, scope, self._loop.time(), seen_here=seen_here))
+        return Scan(tuple(judged))
 
     async def _judge(self, stored: Stored, scope: Scope, now: float, *, seen_here: bool) -> Judged:
         seen = self.releaser.see(stored, now)

@@ -134,7 +134,11 @@ def freed_pause(waiting: int, luck: float) -> float:
 
 
 def scan_pause(lease: float, renewing: int, *, waiting: bool, luck: float) -> float:
-    """Return the pause until the next scan of the ledger (rule 13): a fleet of any size lists once in lease / 4."""
+    """Return the pause until the next scan of the ledger (rule 13): a fleet of any size lists once in lease / 4.
+
+    Spread widely around its mean: sidecars that were started together, or that were all called to one orphan, would
+    otherwise go on scanning together, and nobody would look for most of the time.
+    """
     if waiting:
         return jittered(lease / 4, luck)
-    return jittered(max(lease / 2, lease / 4 * renewing), luck, 0.25)
+    return max(lease / 2, lease / 4 * renewing) * (0.25 + 1.5 * luck)

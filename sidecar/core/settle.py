@@ -26,7 +26,6 @@ from sidecar.core.state import (
     Ask,
     Denied,
     Held,
-    Refusal,
     Restart,
     Running,
     Seat,
@@ -202,7 +201,7 @@ def _taken_back(state: State, stored: Stored, now: float, *, stale: bool) -> Sea
     if record.phase is Phase.ACTIVE:
         if record.claim is None and not stale:
             ask = Ask(now + policy.revalidate) if policy.revalidate > 0 else None
-        return replace(seat, tenure=Held(now), ask=ask)
+        return replace(seat, tenure=Held(now), ask=ask, again=stale)
     if record.phase is Phase.ACTIVATING:
         return replace(seat, ask=ask)
     return replace(seat, ask=ask, again=True)
@@ -215,8 +214,11 @@ def _occupy(state: State, wanted: Identity, now: float) -> State:
     others = tuple(it for it in state.debts if it is not debt)
     if debt.confirmed or state.server_lane is not None or state.ledger_lane is not None:
         return state  # first its record goes, or the answer comes
-    if debt.stored is None or not (debt.answered or debt.failures or debt.not_before > now or not debt.marked):
+    if debt.stored is None:
         return state
+    begun = debt.marked or debt.cause is Cause.RECLAIM
+    if begun and not (debt.answered or debt.failures):
+        return state  # rule 4: only after our own deactivation was answered, or was tried
     claimed = debt.stored.record.claim is not None
     seat = Seat(
         identity=wanted,
@@ -283,14 +285,15 @@ def _restart_file(state: State, now: float, commands: list[Command]) -> State:
         if restart.touched_at is not None:
             commands.append(RemoveRestartFile())
         return state if restart == Restart() else replace(state, restart=Restart())
-    return replace(state, restart=_restart_wanted(state, refusal, now, commands))
+    return replace(state, restart=_restart_wanted(state, now, commands))
 
 
-def _restart_wanted(state: State, refusal: Refusal | None, now: float, commands: list[Command]) -> Restart:
+def _restart_wanted(state: State, now: float, commands: list[Command]) -> Restart:
     restart, policy = state.restart, state.policy
-    if restart.at is None or refusal is None:
-        since = refusal.since if refusal is not None else now
-        return Restart(at=since + policy.restart_after, pause=policy.restart_after)
+    if restart.at is None:
+        # Counted from when it is no longer waiting, not from the first refusal: who has just seen the seat that he
+        # waited for become free is about to get it.
+        return Restart(at=now + policy.restart_after, pause=policy.restart_after)
     report = last_report(state)
     known = report.deployment_id if report is not None else None
     if restart.touched_at is not None and (not isinstance(state.app.contact, AppMet) or known != restart.touched_for):

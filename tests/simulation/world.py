@@ -95,6 +95,7 @@ class World:
         self.thefts: list[Theft] = []
         self.unrecorded: list[Change] = []
         self.requests = 0
+        self.listings = 0
         self.operations = 0
         """All calls to the ledger, the activation server and the apps, knocks not counted."""
         self.knocks = True
@@ -170,6 +171,7 @@ class World:
     async def ledger_weather(self, actor: str, operation: str, name: str) -> None:
         """Delay or fail one ledger call."""
         self.operations += 1
+        self.listings += operation == "list"
         luck = self.chance.fraction(actor, operation, name, "ledger")
         await asyncio.sleep(0.002 + 0.02 * luck)
         if _within(self.loop.time(), self.weather.ledger_down) or luck < self.weather.ledger_fault:
@@ -178,7 +180,7 @@ class World:
     async def settle(self) -> None:
         """Wait until no late request is under way."""
         while self._tasks:
-            await asyncio.sleep(1.0)
+            await asyncio.wait(self._tasks)
 
 
 class SimServer:

@@ -31,6 +31,7 @@ from sidecar.core.state import (
     Seat,
     State,
     Stopping,
+    Unasked,
     Undelivered,
     Unsure,
     last_report,
@@ -56,6 +57,10 @@ def activated(state: State, now: float, flight: Flight, event: Activated) -> Fol
     report = last_report(state)
 
     def seat_activated(seat: Seat) -> Seat:
+        if isinstance(seat.tenure, Unasked) and report is not None and report.licensed is True:
+            # Licensed before we ever asked: an earlier life of ours may have a deactivation under way that nobody
+            # answered and whose record is gone (rule 4: once more after `late`).
+            seat = replace(seat, again=True)
         ask, again = _next_ask(state, seat, now, event.luck)
         known = isinstance(seat.tenure, Held) and report is not None and report.licensed is True
         fresher = event.licence.expires_at > (report.expires_at if report is not None else 0.0)
