@@ -15,7 +15,7 @@ from sidecar.core import release as releases
 from sidecar.core.orphans import Sighting, sight
 from sidecar.core.policy import CLAIM_TIME
 from sidecar.core.reasons import Cause
-from sidecar.core.records import Claim, Phase, Stored
+from sidecar.core.records import Claim, Identity, Phase, Stored
 from sidecar.core.release import Release
 from sidecar.errors import ActivationOutage, Conflict
 from sidecar.ports import ActivationServer, Deactivation, Keys, Ledger, Observer, Outcome, ReclaimResult, Target
@@ -163,11 +163,18 @@ class Releaser:
         return await self._conclude(claimed, release, unknown=answer is Deactivation.UNKNOWN)
 
     async def ask(self, key_fingerprint: str, deployment_id: str) -> Deactivation:
-        """Deactivate an ID of which there is no record. Raises ``ActivationOutage``, ``KeyError`` for unknown keys."""
+        """Deactivate an ID of which there is no record, under a key that is known here.
+
+        Raises ``Conflict`` if there is a record by now, ``ActivationOutage`` or ``LedgerOutage``.
+        """
         key = self._keys.reveal(key_fingerprint)
         if key is None:
-            raise KeyError(key_fingerprint)
+            raise AssertionError("asked to release with a key that was never seen")
         await self._bucket.take()
+        name = Identity(self._rules.server, key_fingerprint, deployment_id).name
+        current = await self._ledger.read(name)
+        if current is not None:
+            raise Conflict(name, current)
         return await self._deactivate(key, deployment_id)
 
     async def _deactivate(self, key: Secret, deployment_id: str) -> Deactivation:

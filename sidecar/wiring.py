@@ -6,8 +6,10 @@ What is heavy is imported where it is built, so that a command loads only what i
 from __future__ import annotations
 
 import asyncio
+import os
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
@@ -32,7 +34,7 @@ from sidecar.core.view import View
 from sidecar.errors import AppOutage, Misconfigured
 from sidecar.lifecycle import Life
 from sidecar.patience import PatientLedger
-from sidecar.ports import Ledger, Observer
+from sidecar.ports import ActivationServer, Ledger, Observer
 from sidecar.reclaim import Reclaimer
 from sidecar.releaser import Rules
 from sidecar.secrets import Secret
@@ -129,7 +131,15 @@ def shared(config: Config, *, enter: bool) -> Shared:
     return Shared(instances, ledger, KeyRing(config.key.dir), random)
 
 
-def reclaimer(config: Config, parts: Shared, uid: str, observer: Observer, *, unproven: bool = False) -> Reclaimer:
+def reclaimer(
+    config: Config,
+    parts: Shared,
+    uid: str,
+    observer: Observer,
+    *,
+    server: ActivationServer | None = None,
+    unproven: bool = False,
+) -> Reclaimer:
     """Return a reclaimer that acts in the name of ``uid``; ``unproven``: see ``Rules``."""
     rules = Rules(
         server=normalise(config.activation.url),
@@ -144,12 +154,41 @@ def reclaimer(config: Config, parts: Shared, uid: str, observer: Observer, *, un
         rules,
         ledger=parts.ledger,
         owners=parts.instances,
-        server=activation_server(config),
+        server=activation_server(config) if server is None else server,
         keys=parts.keys,
         observer=observer,
         random=parts.random,
         wall=time.time,
     )
+
+
+@dataclass(frozen=True, slots=True)
+class Desk:
+    """What an operator's command works with: the keys and a reclaimer that acts in its name."""
+
+    keys: KeyRing
+    reclaimer: Reclaimer
+
+
+@asynccontextmanager
+async def desk(config: Config, *, unproven: bool = False, logs: bool = False) -> AsyncIterator[Desk]:
+    """Open ledger, keys and activation server for one command, only looking on; everything is closed at the end.
+
+    ``logs``: what the reclaimer does is written as log lines. ``unproven``: see ``Rules``.
+    """
+    from sidecar.observe.bystander import Bystander  # noqa: PLC0415 - a running sidecar has observers of its own
+    from sidecar.observe.narrator import Narrator  # noqa: PLC0415 - the same
+
+    parts, server = shared(config, enter=False), activation_server(config)
+    observer = Bystander(Narrator(asyncio.get_running_loop().time) if logs else None)
+    # Unique, for the claims of a command that was killed are not its successor's.
+    uid = f"operator-{config.pod.name}-{os.getpid()}-{os.urandom(3).hex()}"
+    try:
+        yield Desk(parts.keys, reclaimer(config, parts, uid, observer, server=server, unproven=unproven))
+    finally:
+        await server.aclose()
+        parts.keys.close()
+        parts.instances.close()
 
 
 class _Source:

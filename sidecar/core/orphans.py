@@ -79,6 +79,13 @@ def outside(record: SeatRecord, scope: Scope) -> Judgement | None:
     return None
 
 
+def claimed_until(stored: Stored, sighting: Sighting, now: float, scope: Scope) -> float | None:
+    """Return until when somebody else's claim holds by our own observation (rule 12), or None."""
+    claim = stored.record.claim
+    until = sighting.since + CLAIM_TIME
+    return None if claim is None or claim.by == scope.own_uid or now >= until else until
+
+
 def judge(stored: Stored, sighting: Sighting, owner: Sight, now: float, scope: Scope) -> Judgement:
     """Decide about one record; ``owner`` is a look taken now, after we proved that we can see ourselves."""
     record = stored.record
@@ -88,8 +95,9 @@ def judge(stored: Stored, sighting: Sighting, owner: Sight, now: float, scope: S
     if record.owner.uid == scope.own_uid:
         return Judgement(Verdict.KEEP, "our own")
     still = now - sighting.since
-    if record.claim is not None and record.claim.by != scope.own_uid and still < CLAIM_TIME:
-        return Judgement(Verdict.WATCH, f"claimed by {record.claim.by}", sighting.since + CLAIM_TIME)
+    claimed = claimed_until(stored, sighting, now, scope)
+    if claimed is not None and record.claim is not None:
+        return Judgement(Verdict.WATCH, f"claimed by {record.claim.by}", claimed)
     if record.phase is Phase.HANDOVER:
         return Judgement(Verdict.RECLAIM, "handed over by its owner")
     match owner.standing:
