@@ -23,6 +23,7 @@ from sidecar.reclaim import Judged, Reclaimer
 from sidecar.releaser import Attempt
 
 _TAKEN: Final = (Phase.ACTIVATING, Phase.ACTIVE)
+_AGAIN: Final = "; its owner lives and will take it again at its next renewal"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -78,7 +79,8 @@ async def release_recorded(reclaimer: Reclaimer, it: Judged, wish: Wish, teller:
             teller.step(f"{record.identity.deployment_id}: {spoken(attempt)}")
             match attempt.result:
                 case ReclaimResult.RELEASED if attempt.again_at is None:
-                    return result_of(record, *confirmed(attempt))
+                    fate, why = confirmed(attempt)
+                    return result_of(record, fate, f"{why}{_AGAIN if _holds(it) else ''}")
                 case ReclaimResult.RELEASED if not wish.wait:
                     return result_of(record, Fate.WAITING, _later(attempt))
                 case ReclaimResult.RELEASED:
@@ -111,9 +113,9 @@ def objects(it: Judged, wish: Wish) -> Result | None:
         return None
     match owner.standing:
         case Standing.LIVE:
-            why = f"its owner {record.owner.pod} lives ({owner.why}); --force releases it all the same"
+            why = f"its owner ({record.owner.pod}) lives: {owner.why}; --force releases it all the same"
         case Standing.UNPROVEN:
-            doubt = f"nobody can prove from here that its owner {record.owner.pod} is gone ({owner.why})"
+            doubt = f"nobody can prove from here that its owner ({record.owner.pod}) is gone: {owner.why}"
             why = f"{doubt}; --force, if you know that it is"
         case Standing.GONE:
             return None
@@ -141,6 +143,10 @@ async def _ask(reclaimer: Reclaimer, deployment_id: str, key_fingerprint: str) -
         else:
             fate, why = Fate.RELEASED, "released under this key"
     return Result(deployment_id=deployment_id, key_fingerprint=key_fingerprint, owner="", fate=fate, why=why)
+
+
+def _holds(it: Judged) -> bool:
+    return it.owner.standing is Standing.LIVE and it.stored.record.phase in _TAKEN
 
 
 def _later(attempt: Attempt) -> str:
