@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from random import Random
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from sidecar.core.events import Answer, Event
 from sidecar.core.policy import Policy
 from sidecar.core.reasons import AppTrouble
 from sidecar.core.records import Identity, SeatRecord
+from sidecar.core.replacement import replace
 from sidecar.core.state import AppLost, State
 from sidecar.core.view import View, describe
 from sidecar.errors import (

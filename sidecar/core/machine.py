@@ -5,12 +5,11 @@ state and event; only an answer to an operation that never was raises, and then 
 and no I/O: ``now`` is monotonic seconds, ``wake_at`` the next moment at which time alone matters (infinite: none).
 """
 
-from dataclasses import replace
-
 from sidecar.core import events, fold
 from sidecar.core.commands import Activate, Command
 from sidecar.core.plan import LAST_WORDS, plan, reserve
 from sidecar.core.policy import Policy
+from sidecar.core.replacement import replace
 from sidecar.core.settle import settle
 from sidecar.core.state import Flight, State, Stopping
 

@@ -7,7 +7,6 @@ of them, and nearly always uses none.
 
 import math
 from collections.abc import Iterable, Iterator
-from dataclasses import replace
 
 from sidecar.core import release as releases
 from sidecar.core.commands import (
@@ -32,6 +31,7 @@ from sidecar.core.commands import (
 from sidecar.core.policy import APP_TIMEOUT, DELIVERY_TIMEOUT, LEDGER_TIMEOUT, RELEASE_FIRST, Route
 from sidecar.core.records import Phase
 from sidecar.core.release import Release
+from sidecar.core.replacement import replace
 from sidecar.core.state import (
     AppMet,
     Flight,

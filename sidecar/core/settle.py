@@ -3,8 +3,6 @@
 Runs after every event. It asks nobody for anything; ``plan`` does.
 """
 
-from dataclasses import replace
-
 from sidecar.core import release as releases
 from sidecar.core.commands import (
     Command,
@@ -19,6 +17,7 @@ from sidecar.core.policy import CLAIM_TIME, RESTART_CAP, RESTART_TOUCH, Mode, Ro
 from sidecar.core.reasons import AppTrouble, Cause, Failure
 from sidecar.core.records import Identity, Phase, SeatRecord, Stored
 from sidecar.core.release import NEVER, Release
+from sidecar.core.replacement import replace
 from sidecar.core.state import (
     Adopted,
     AppLost,

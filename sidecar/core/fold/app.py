@@ -1,7 +1,5 @@
 """Folds what the app said or did not say (rules 16 and 17)."""
 
-from dataclasses import replace
-
 from sidecar.core import policy as points
 from sidecar.core import release as releases
 from sidecar.core.commands import (
@@ -18,6 +16,7 @@ from sidecar.core.events import (
 )
 from sidecar.core.fold.change import Folded, Instant, with_request_ended, with_seat
 from sidecar.core.reasons import AppTrouble, Failure
+from sidecar.core.replacement import replace
 from sidecar.core.state import (
     AppLost,
     AppMet,

@@ -1,7 +1,6 @@
 """What every fold has in common: how one seat or debt of the state is changed."""
 
 from collections.abc import Callable
-from dataclasses import replace
 
 from sidecar.core.commands import (
     Notice,
@@ -10,6 +9,7 @@ from sidecar.core.commands import (
 )
 from sidecar.core.records import Identity
 from sidecar.core.release import NEVER, Release
+from sidecar.core.replacement import replace
 from sidecar.core.state import (
     Seat,
     State,

@@ -1,7 +1,5 @@
 """Folds what the ledger said: versions move on, lost writes are told apart by who wrote instead."""
 
-from dataclasses import replace
-
 from sidecar.core import policy as points
 from sidecar.core import release as releases
 from sidecar.core.commands import (
@@ -20,6 +18,7 @@ from sidecar.core.events import (
 from sidecar.core.fold.change import Folded, Instant, seat_of, with_debt, with_seat
 from sidecar.core.reasons import Cause, Failure
 from sidecar.core.release import Release
+from sidecar.core.replacement import replace
 from sidecar.core.state import (
     Adopted,
     Ask,

@@ -1,7 +1,5 @@
 """Folds what the activation server said, by the identity that was asked about (rules 4 to 8)."""
 
-from dataclasses import replace
-
 from sidecar.core import policy as points
 from sidecar.core import release as releases
 from sidecar.core.commands import (
@@ -21,6 +19,7 @@ from sidecar.core.events import (
 from sidecar.core.fold.change import Folded, Instant, seat_of, with_debt, with_request_ended, with_seat
 from sidecar.core.reasons import Cause, Failure
 from sidecar.core.release import Release
+from sidecar.core.replacement import replace
 from sidecar.core.state import (
     Ask,
     Denied,

@@ -1,7 +1,5 @@
 """Folds what needs no answer: keys, prospects of a free seat, the wish to end."""
 
-from dataclasses import replace
-
 from sidecar.core import policy as points
 from sidecar.core.commands import (
     Notice,
@@ -14,6 +12,7 @@ from sidecar.core.events import (
 )
 from sidecar.core.fold.change import Folded, Instant
 from sidecar.core.reasons import Failure
+from sidecar.core.replacement import replace
 from sidecar.core.state import (
     Prospects,
     Running,
