@@ -263,11 +263,12 @@ def _deactivation(state: State, debt: Release, now: float) -> Iterator[tuple[flo
 def _app_work(state: State, now: float) -> Iterator[tuple[float, AppCommand]]:
     if not asks_app(state.policy):
         return
+    contact = state.app.contact
     if isinstance(state.stopping, Stopping):
         if state.stopping.drain_until > now:
-            yield min(state.app.next_at, now + DRAIN_POLL), AskApp()
+            polled_at = contact.at + DRAIN_POLL if isinstance(contact, AppMet) else state.app.next_at
+            yield min(state.app.next_at, polled_at), AskApp()
         return
-    contact = state.app.contact
     for seat in reversed(seats(state)):
         delivery = seat.delivery
         if not isinstance(delivery, Undelivered) or not isinstance(contact, AppMet):
