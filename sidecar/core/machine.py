@@ -76,7 +76,7 @@ def _answered(state: State, now: float, flight: Flight, event: events.Answer) ->
         case events.ServerFailed():
             return fold.server_failed(state, now, flight, event)
         case events.AppSeen():
-            return fold.app_seen(state, now, event)
+            return fold.app_seen(state, now, flight, event)
         case events.AppFailed():
             return fold.app_failed(state, now, flight, event)
         case events.Delivered():
@@ -108,7 +108,8 @@ def _expire(state: State, now: float) -> tuple[State, list[Command]]:
         flight: Flight | None = getattr(state, lane)
         if flight is None or flight.launch.deadline > now:
             continue
-        state = replace(state, overdue=(*state.overdue, flight), **{lane: None})  # type: ignore[arg-type]
+        overdue = (*state.overdue, replace(flight, overdue=True))
+        state = replace(state, overdue=overdue, **{lane: None})  # type: ignore[arg-type]
         state, instants = _answered(state, now, flight, fold.overdue_answer(flight))
         commands.extend(instants)
     return state, commands

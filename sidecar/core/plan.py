@@ -186,8 +186,8 @@ def _debt_writes(state: State, debt: Release, now: float) -> Iterator[tuple[floa
     leaving = _leaving(state, debt, now)
     record = releases.wanted(debt, now, leaving=leaving)
     if debt.stored is None:
-        if leaving and not debt.confirmed:
-            yield now, Write(record, None)
+        if not debt.confirmed:
+            yield now, Write(record, None)  # it is gone from the ledger, and the seat may be taken
     elif debt.confirmed:
         yield now, Erase(debt.stored)
     elif not alike(debt.stored.record, record):

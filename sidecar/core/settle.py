@@ -81,6 +81,8 @@ def _writing(state: State, subject: Seat | SeatRecord) -> bool:
 
 def as_debt(state: State, seat: Seat, cause: Cause, now: float) -> State:
     """Put a seat on its way out; one that was never asked for only leaves its record to erase."""
+    if seat.blocked_by:
+        return state  # rule 1: it is somebody else's
     under_way = requesting(state, seat.identity)
     late_until = max(seat.risk_until, now)
     never_taken = isinstance(seat.tenure, Unasked) and late_until <= now
@@ -200,7 +202,7 @@ def _taken_back(state: State, stored: Stored, now: float, *, stale: bool) -> Sea
     if record.phase is Phase.ACTIVE:
         if record.claim is None and not stale:
             ask = Ask(now + policy.revalidate) if policy.revalidate > 0 else None
-        return replace(seat, tenure=Held(now), ask=ask, again=stale)
+        return replace(seat, tenure=Held(now), ask=ask, again=stale or record.claim is not None)
     if record.phase is Phase.ACTIVATING:
         return replace(seat, ask=ask)
     return replace(seat, ask=ask, again=True)
@@ -226,7 +228,7 @@ def _occupy(state: State, wanted: Identity, now: float) -> State:
         ask=Ask(now + CLAIM_TIME if claimed else now),
         risk_until=debt.late_until,
         # Rule 4: a deactivation that nobody answered may still take the seat away.
-        again=debt.failures > 0,
+        again=debt.failures > 0 or claimed,
         written_at=now,
     )
     return replace(state, seat=seat, debts=others)

@@ -171,9 +171,10 @@ class ServerView:
 
 @dataclass(frozen=True, slots=True)
 class LedgerView:
-    """The ledger's health; ``listed``: our own records have been looked for."""
+    """The ledger's health; ``listed``: our own records are known; ``adopted``: those of an earlier life were."""
 
     listed: bool = False
+    adopted: bool = False
     failures: int = 0
     not_before: float = 0.0
     down_since: float | None = None
@@ -226,10 +227,11 @@ class Stopping:
 
 @dataclass(frozen=True, slots=True)
 class Flight:
-    """What occupies a lane."""
+    """What occupies a lane, or did until its deadline passed: ``overdue``, the lane has moved on since."""
 
     launch: Launch
     started: float
+    overdue: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

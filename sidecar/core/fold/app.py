@@ -37,8 +37,10 @@ FRESH_LICENCE = 10.0
 """For so long after a delivery the app is asked every second whether it took effect."""
 
 
-def app_seen(state: State, now: float, event: AppSeen) -> Folded:
+def app_seen(state: State, now: float, flight: Flight, event: AppSeen) -> Folded:
     """Fold the app's answer; a licence that it lost is delivered again, through the activation server."""
+    if flight.overdue and isinstance(state.app.contact, AppMet):
+        return state, []  # a later question was answered before: this answer may name an ID that is history
     report = event.report
     before = last_report(state)
     notices: list[Instant] = [Notice(occasion=Occasion.APP_CHECKED)]
@@ -102,6 +104,8 @@ def app_failed(state: State, now: float, flight: Flight, event: AppFailed) -> Fo
     command = flight.launch.command
     text = event.message
     if not isinstance(command, (Upload, ActivateByApp)):
+        if flight.overdue:
+            return state, []  # it counted as unanswered already
         failures = state.app.failures + 1
         contact = _contact_lost(state, now, event.trouble, text)
         next_at = now + points.app_pause(state.policy, failures, event.luck)

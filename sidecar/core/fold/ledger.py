@@ -17,6 +17,7 @@ from sidecar.core.events import (
 )
 from sidecar.core.fold.change import Folded, Instant, seat_of, with_debt, with_seat
 from sidecar.core.reasons import Cause, Failure
+from sidecar.core.records import Stored
 from sidecar.core.release import Release
 from sidecar.core.replacement import replace
 from sidecar.core.state import (
@@ -38,8 +39,10 @@ def _ledger_up(state: State) -> State:
 def listed(state: State, now: float, event: Listed) -> Folded:
     """Fold our own records: the first time they are adopted, later they complete what an unanswered write left open."""
     state = _ledger_up(state)
-    first = not state.ledger.listed
-    state = replace(state, ledger=replace(state.ledger, listed=True))
+    if state.ledger.listed:
+        return state, []  # a late answer: what it saw is history
+    first = not state.ledger.adopted
+    state = replace(state, ledger=replace(state.ledger, listed=True, adopted=True))
     if first:
         notices: list[Instant] = [Notice(occasion=Occasion.ADOPTED, identity=it.record.identity) for it in event.own]
         if not event.own:
@@ -63,18 +66,32 @@ def written(state: State, now: float, flight: Flight, event: Written) -> Folded:
     state = _ledger_up(state)
     stored = event.stored
     command = flight.launch.command
-    clears = isinstance(command, Write) and command.clears
+    # Rule 2: the write of an earlier attempt clears nothing.
+    clears = isinstance(command, Write) and command.clears and not flight.overdue
+
+    def debt_written(debt: Release) -> Release:
+        return debt if _superseded(flight, debt.stored) else replace(debt, stored=stored)
 
     def seat_written(seat: Seat) -> Seat:
+        if _superseded(flight, seat.stored):
+            return seat
         ask = seat.ask
         if ask is not None and clears:
             ask = replace(ask, cleared=True)
         return replace(seat, stored=stored, ask=ask, written_at=now, blocked_until=0.0, blocked_by="")
 
-    changed = with_seat(state, stored.record.identity, seat_written)
-    if changed is None:
-        changed = with_debt(state, stored.name, lambda debt: replace(debt, stored=stored))
-    return changed, [Notice(occasion=Occasion.RECORD_RENEWED)]
+    notices: list[Instant] = [Notice(occasion=Occasion.RECORD_RENEWED)]
+    # A debt comes first: while it lasts, the seat of the same name does not write.
+    if any(debt.name == stored.name for debt in state.debts):
+        return with_debt(state, stored.name, debt_written), notices
+    return with_seat(state, stored.record.identity, seat_written) or state, notices
+
+
+def _superseded(flight: Flight, known: Stored | None) -> bool:
+    """Tell whether a late answer speaks of a version that is not the one we know any more."""
+    command = flight.launch.command
+    over = command.over if isinstance(command, Write) else command.stored if isinstance(command, Erase) else None
+    return flight.overdue and (known and known.version) != (over and over.version)
 
 
 def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Folded:
@@ -87,12 +104,16 @@ def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Fo
     notices: list[Instant] = []
 
     def debt_lost(debt: Release) -> Release | None:
+        if _superseded(flight, debt.stored):
+            return debt
         if current is None:
             return None if debt.confirmed else replace(debt, stored=None)
         # Another instance's record under this name: its seat is not ours to release any more.
         return replace(debt, stored=current) if ours else None
 
     def seat_lost(seat: Seat) -> Seat:
+        if _superseded(flight, seat.stored):
+            return seat
         if current is None:
             notices.append(Notice(occasion=Occasion.RECORD_LOST, identity=seat.identity))
             return replace(seat, stored=None, ask=Ask(now))
@@ -100,14 +121,17 @@ def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Fo
             owner = current.record.owner
             text = f"its record belongs to {owner.pod} (uid {owner.uid})"
             notices.extend((Notice(occasion=Occasion.RECORD_FOREIGN, text=text, identity=seat.identity), ScanNow()))
-            return replace(seat, stored=None, blocked_until=now + state.policy.lease / 4, blocked_by=text)
+            # Rule 1: whatever we held under this name is theirs now: never shared, never released.
+            until = now + state.policy.lease / 4
+            return Seat(identity=seat.identity, ask=Ask(now), blocked_until=until, blocked_by=text, written_at=now)
         ask = seat.ask
         if current.record.claim is not None:
             notices.append(Notice(occasion=Occasion.RECORD_LOST, identity=seat.identity, text="it was claimed"))
             ask = Ask(now + points.CLAIM_TIME)
+            # Whether the claimer's deactivation was answered is not known: once more after `late` (rule 4).
+            seat = replace(seat, again=True)
         return replace(seat, stored=current, ask=replace(ask, cleared=False) if ask is not None else None)
 
-    # A debt comes first: while it lasts, the seat of the same name does not write.
     if any(debt.name == name for debt in state.debts):
         return with_debt(state, name, debt_lost), notices
     for seat in seats(state):
@@ -117,10 +141,16 @@ def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Fo
 
 
 def erased(state: State, flight: Flight) -> Folded:
-    """Fold the end of a record: its seat is settled."""
+    """Fold the end of a record: its seat is settled, unless it was taken again meanwhile."""
     command = flight.launch.command
     name = command.name if isinstance(command, Erase) else ""
-    return with_debt(_ledger_up(state), name, lambda _debt: None), []
+
+    def debt_erased(debt: Release) -> Release | None:
+        if _superseded(flight, debt.stored):
+            return debt
+        return None if debt.confirmed else replace(debt, stored=None)
+
+    return with_debt(_ledger_up(state), name, debt_erased), []
 
 
 def ledger_failed(state: State, now: float, flight: Flight, event: LedgerFailed) -> Folded:

@@ -56,6 +56,8 @@ def activated(state: State, now: float, flight: Flight, event: Activated) -> Fol
     report = last_report(state)
 
     def seat_activated(seat: Seat) -> Seat:
+        if seat.blocked_by:
+            return seat  # rule 1: by now the record, and with it the seat, is somebody else's
         if isinstance(seat.tenure, Unasked) and report is not None and report.licensed is True:
             # Licensed before we ever asked: an earlier life of ours may have a deactivation under way that nobody
             # answered and whose record is gone (rule 4: once more after `late`).

@@ -178,6 +178,12 @@ class Scene:
         """Return the oldest unanswered flight of this kind."""
         return next(it for it in self.flying if isinstance(it.command, kind))
 
+    def set_aside(self, kind: type[Kind]) -> Launch:
+        """Take the flight of this kind away: it is only answered by a later ``feed``."""
+        launch = self.under_way(kind)
+        self.flying.remove(launch)
+        return launch
+
     def answer(self, launch: Launch, answer: type[Answer] | None = None, **fields: Any) -> list[Command]:
         """Answer one flight that is held: in this way without effect, or truthfully."""
         self.flying.remove(launch)
