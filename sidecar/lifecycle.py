@@ -47,6 +47,8 @@ class Life:
     web: Web
     observer: Observer
     budget: float
+    drain: float = 0.0
+    """Seconds for which the stop may wait for the app to end first; the budget counts from then."""
     release: bool
     key_interval: float = 5.0
     port_interval: float | None = 1.0
@@ -134,8 +136,8 @@ async def _pulse(observer: Observer) -> None:
 async def _stop(life: Life, arrivals: asyncio.Queue[int], senses: asyncio.Task[None]) -> None:
     await arrivals.get()
     loop = asyncio.get_running_loop()
-    arm_watchdog(life.budget)
-    deadline = loop.time() + max(life.budget - MARGIN, life.budget / 2)
+    arm_watchdog(life.drain + life.budget)
+    deadline = loop.time() + life.drain + max(life.budget - MARGIN, life.budget / 2)
     senses.cancel()
     for name in ("keys", "port", "reclaimer", "pulse", LOOP):
         life.observer.ended(name)

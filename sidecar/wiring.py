@@ -251,6 +251,7 @@ def life(
         web=Web(config.http.port, _Source(agent), metrics, pulses),
         observer=observers,
         budget=config.shutdown.budget,
+        drain=config.shutdown.drain,
         release=online and config.shutdown.release is not Release.NEVER,
         port_interval=1.0 if asks else None,
         watches_keys=online,

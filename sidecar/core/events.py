@@ -32,7 +32,7 @@ class Tick(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop(Event):
-    """End by ``deadline`` (monotonic), giving the seat back or not (rule 18)."""
+    """End by ``deadline`` (monotonic; ``shutdown.drain`` included), giving the seat back or not (rule 18)."""
 
     deadline: float
     release: bool = True

@@ -125,6 +125,10 @@ def _stop(state: State, now: float) -> State:
     gone = isinstance(state.app.contact, AppLost) and state.app.contact.trouble is AppTrouble.REFUSED
     if now < stopping.drain_until and not gone:
         return state
+    # The budget counts from the app's end: what is left of the drain is nobody's.
+    deadline = min(stopping.deadline, now + stopping.deadline - stopping.drain_until)
+    if now < stopping.drain_until:
+        state = replace(state, stopping=replace(stopping, since=now, deadline=deadline, drain_until=now))
     return _release_all(state, Cause.SHUTDOWN, now)
 
 

@@ -453,7 +453,8 @@ class Pod:
         self.stopping = True
         for task in self._senses:
             task.cancel()
-        self.agent.stop(asyncio.get_running_loop().time() + budget, release=True)
+        drain = self.policy().drain
+        self.agent.stop(asyncio.get_running_loop().time() + drain + budget, release=True)
         sidecar, self.sidecar = self.sidecar, None
         try:
             return await sidecar
