@@ -7,14 +7,13 @@ from __future__ import annotations
 
 import secrets
 import signal
-import sys
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
 from mock_activation.demo.asking import Answer, NoAnswerError, ask, ask_json, ask_metric
-from mock_activation.demo.processes import Process, Troupe
+from mock_activation.demo.processes import Process, Troupe, python
 from mock_activation.secrecy import fingerprint
 
 LEASE: Final = 1.5
@@ -73,7 +72,7 @@ class Server:
         file = folder / "keys.yaml"
         file.touch(mode=0o600)
         file.write_text("keys:\n" + "".join(f"  - {{key: {key.text}, seats: {key.seats}}}\n" for key in keys))
-        command = [sys.executable, "-m", "mock_activation", "serve", "--port=0", "--control-port=0", f"--keys={file}"]
+        command = python("mock_activation", "serve", "--port=0", "--control-port=0", f"--keys={file}")
         self.process = troupe.start("activation server", command, wave=_SERVERS)
 
     @property
@@ -119,7 +118,7 @@ class App:
 
     def __init__(self, troupe: Troupe, name: str, url: str, api_key_file: Path, port: int = 0) -> None:
         """Start it; its licence goes with the process, as with a container."""
-        command = [sys.executable, "-m", "mock_activation", "icap-app", f"--port={port}"]
+        command = python("mock_activation", "icap-app", f"--port={port}")
         command += [f"--api-key-file={api_key_file}", f"--activation-url={url}"]
         self.process = troupe.start(f"{name} app", command, wave=_APPS)
 
@@ -153,7 +152,7 @@ class Sidecar:
 
     def __init__(self, troupe: Troupe, name: str, flags: list[str]) -> None:
         """Start it."""
-        command = [sys.executable, "-m", "sidecar", "run", f"--pod-name={name}", *_SETTINGS, *flags]
+        command = python("sidecar", "run", f"--pod-name={name}", *_SETTINGS, *flags)
         self.process = troupe.start(f"{name} sidecar", command, wave=_SIDECARS)
 
     @property
@@ -225,6 +224,11 @@ class Pod:
         for actor in (self._sidecar, self._app):
             if actor is not None:
                 yield actor.process
+
+    @property
+    def has_app(self) -> bool:
+        """Whether its app runs."""
+        return self._app is not None and self._app.process.exit_code is None
 
     @property
     def runs(self) -> bool:

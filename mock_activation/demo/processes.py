@@ -9,6 +9,7 @@ import json
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -119,6 +120,11 @@ class Troupe:
         return folder
 
 
+def python(module: str, *arguments: str) -> list[str]:
+    """Return the command that runs a module with our interpreter, whatever lies in the folder we were started in."""
+    return [sys.executable, "-P", "-m", module, *arguments]
+
+
 def end(processes: Iterable[Process]) -> None:
     """End these processes together."""
     alive = [process for process in processes if process.exit_code is None]
@@ -137,11 +143,14 @@ def _file_name(name: str) -> str:
 
 def _environment() -> dict[str, str]:
     """Return our environment without what would change the story: settings, keys, proxies."""
-    return {
+    kept = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(_FOREIGN) and name.upper() not in _FOREIGN_NAMES
     }
+    # The modules that lie beside ours, also in a checkout that is not installed.
+    path = [kept.get("PYTHONPATH", ""), str(Path(__file__).parents[2])]
+    return {**kept, "PYTHONPATH": os.pathsep.join(filter(None, path))}
 
 
 def _objects(text: str) -> Iterator[dict[str, Any]]:

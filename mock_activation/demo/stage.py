@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 from mock_activation.demo.asking import NoAnswerError
 from mock_activation.demo.processes import Process, Troupe
 from mock_activation.demo.screen import Screen
+from mock_activation.demo.stops import Stops
 
 _Seen = TypeVar("_Seen")
 _GLANCE: Final = 0.02
@@ -39,6 +40,7 @@ class Stage:
 
     screen: Screen
     troupe: Troupe
+    stops: Stops
     verbose: bool = False
 
     def until(
@@ -56,7 +58,8 @@ class Stage:
         ``of``: the processes that are to bring it about and must run meanwhile; ``tell``: others whose logs may tell
         why it did not happen.
 
-        Raises ``UnmetError`` after ``within`` seconds, or when one of the processes has ended.
+        Raises ``UnmetError`` after ``within`` seconds, or when one of the processes has ended, and
+        ``StopWishedError``.
         """
         needed = tuple(of)
         processes = (*needed, *tell)
@@ -77,6 +80,7 @@ class Stage:
                 raise UnmetError(expected, f"{codes}; {seen}", processes)
             if time.monotonic() > deadline:
                 raise UnmetError(expected, f"{seen} (after {within:g} s)", processes)
+            self.stops.check()
             time.sleep(_GLANCE)
 
     def check(self, expected: str, *, holds: bool, seen: object, of: Iterable[Process]) -> None:
