@@ -64,6 +64,7 @@ async def release_recorded(reclaimer: Reclaimer, it: Judged, wish: Wish, teller:
     """Release a seat by its record. Raises ``LedgerOutage``."""
     loop, tries, name, record = asyncio.get_running_loop(), 0, it.stored.name, it.stored.record
     attempt: Attempt | None = None
+    freed = False
     while True:
         objection = objects(it, wish)
         if objection is not None:
@@ -77,9 +78,10 @@ async def release_recorded(reclaimer: Reclaimer, it: Judged, wish: Wish, teller:
         else:
             attempt = await reclaimer.releaser.release(it.stored, Cause.OPERATOR)
             teller.step(f"{record.identity.deployment_id}: {spoken(attempt)}")
+            freed = freed or (attempt.result is ReclaimResult.RELEASED and not attempt.unknown)
             match attempt.result:
                 case ReclaimResult.RELEASED if attempt.again_at is None:
-                    fate, why = confirmed(attempt)
+                    fate, why = confirmed(attempt, freed=freed)
                     return result_of(record, fate, f"{why}{_AGAIN if _holds(it) else ''}")
                 case ReclaimResult.RELEASED if not wish.wait:
                     return result_of(record, Fate.WAITING, _later(attempt))

@@ -35,6 +35,7 @@ class Sweep:
         self._began = self._loop.time()
         self._first: dict[str, str] = {}
         self._tries: Counter[str] = Counter()
+        self._freed: set[str] = set()
         self._last: dict[str, tuple[SeatRecord, Attempt]] = {}
 
     async def run(self) -> tuple[Result, ...]:
@@ -60,6 +61,8 @@ class Sweep:
         self._last[name] = (record, attempt)
         if attempt.result is not ReclaimResult.RELEASED:
             self._tries[name] += 1
+        elif not attempt.unknown:
+            self._freed.add(name)
         self._teller.step(f"{record.identity.deployment_id}: {spoken(attempt)}")
 
     def _next_look(self, scan: Scan) -> float | None:
@@ -91,7 +94,11 @@ class Sweep:
     def _results(self, scan: Scan) -> tuple[Result, ...]:
         now = self._loop.time()
         present = {it.stored.name for it in scan.judged}
-        results = [_ended(record, attempt) for name, (record, attempt) in self._last.items() if name not in present]
+        results = [
+            _ended(record, attempt, freed=name in self._freed)
+            for name, (record, attempt) in self._last.items()
+            if name not in present
+        ]
         return (*results, *(self._left(it, now) for it in scan.judged))
 
     def _left(self, it: Judged, now: float) -> Result:
@@ -142,18 +149,21 @@ def _would(it: Judged, lease: float) -> Result:
             return result_of(record, Fate.KEPT, why)
 
 
-def _ended(record: SeatRecord, attempt: Attempt) -> Result:
+def _ended(record: SeatRecord, attempt: Attempt, *, freed: bool) -> Result:
     """Tell about a record that is gone."""
     if attempt.result is not ReclaimResult.RELEASED:
         return result_of(record, Fate.ELSEWHERE, f"{attempt.why}; its record is gone now")
     if attempt.again_at is not None:
         return result_of(record, Fate.ELSEWHERE, "released; somebody else took the second look")
-    return result_of(record, *confirmed(attempt))
+    return result_of(record, *confirmed(attempt, freed=freed))
 
 
-def confirmed(attempt: Attempt) -> tuple[Fate, str]:
-    """Return fate and sentence of a release that is over and whose record is erased."""
-    if attempt.unknown:
+def confirmed(attempt: Attempt, *, freed: bool = False) -> tuple[Fate, str]:
+    """Return fate and sentence of a release that is over and whose record is erased.
+
+    ``freed``: an earlier attempt of this run was told that the seat is free.
+    """
+    if attempt.unknown and not freed:
         return Fate.UNKNOWN, "the server did not know it, twice; its record is erased"
     return Fate.RELEASED, "the seat is free, its record is erased"
 
