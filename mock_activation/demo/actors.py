@@ -5,6 +5,7 @@ Nothing here waits or judges: that is the story's affair. Keys are in files and 
 
 from __future__ import annotations
 
+import json
 import secrets
 import signal
 from collections.abc import Iterator
@@ -20,20 +21,20 @@ LEASE: Final = 1.5
 """Seconds; the default of the sidecar is 60."""
 LATE: Final = 2.0
 """Seconds; the default is 120."""
-_SETTINGS: Final = (
-    "--lease-renew=0.4s",
-    f"--lease-duration={LEASE:g}s",
-    "--heartbeat-app=0.5s",
-    "--app-failure-grace=0.5s",
-    "--activation-timeout=2s",
-    f"--activation-late={LATE:g}s",
-    "--activation-retry-base=0.3s",
-    "--activation-retry-cap=1s",
-    "--refused-restart-app-after=0",
-    "--shutdown-budget=10s",
-    "--http-port=0",
-    "--log-format=json",
-)
+_SETTINGS: Final = {
+    "lease.renew": "0.4s",
+    "lease.duration": f"{LEASE:g}s",
+    "heartbeat.app": "0.5s",
+    "app.failure_grace": "0.5s",
+    "activation.timeout": "2s",
+    "activation.late": f"{LATE:g}s",
+    "activation.retry_base": "0.3s",
+    "activation.retry_cap": "1s",
+    "refused.restart_app_after": "0",
+    "shutdown.budget": "10s",
+    "http.port": "0",
+    "log.format": "json",
+}
 _ALPHABET: Final = "ABCDEFGHJKLMNPQRSTUVWXYZ23456789"
 _SIDECARS, _APPS, _SERVERS = range(3)
 
@@ -150,9 +151,9 @@ class App:
 class Sidecar:
     """The sidecar, looked at as Kubernetes, Prometheus and a person would."""
 
-    def __init__(self, troupe: Troupe, name: str, flags: list[str]) -> None:
+    def __init__(self, troupe: Troupe, name: str, settings: Path) -> None:
         """Start it."""
-        command = python("sidecar", "run", f"--pod-name={name}", *_SETTINGS, *flags)
+        command = python("sidecar", "run", f"--config={settings}")
         self.process = troupe.start(f"{name} sidecar", command, wave=_SIDECARS)
 
     @property
@@ -236,6 +237,11 @@ class Pod:
         return self._sidecar is not None and self._sidecar.process.exit_code is None
 
     @property
+    def settings(self) -> Path:
+        """The sidecar's settings, also for a person who calls its other commands."""
+        return self._folder / "sidecar.yaml"
+
+    @property
     def key_folder(self) -> Path:
         """The folder from which the sidecar reads its key."""
         return self._folder / "key"
@@ -257,15 +263,18 @@ class Pod:
 
     def start_sidecar(self) -> None:
         """Start the sidecar."""
-        flags = [
-            f"--activation-url={self._server.url}",
-            f"--app-url={self.app.url}",
-            f"--app-api-key-file={self._api_key_file}",
-            f"--key-dir={self.key_folder}",
-            f"--ledger-dir={self._ledger}",
-            f"--refused-dir={self._folder / 'shared'}",
-        ]
-        self._sidecar = Sidecar(self._troupe, self.name, flags)
+        settings = {
+            **_SETTINGS,
+            "pod.name": self.name,
+            "activation.url": self._server.url,
+            "app.url": self.app.url,
+            "app.api_key_file": self._api_key_file,
+            "key.dir": self.key_folder,
+            "ledger.dir": self._ledger,
+            "refused.dir": self._folder / "shared",
+        }
+        self.settings.write_text("".join(f"{name}: {json.dumps(str(value))}\n" for name, value in settings.items()))
+        self._sidecar = Sidecar(self._troupe, self.name, self.settings)
 
     def kill(self) -> None:
         """Kill both without a word, as a node that loses its power."""

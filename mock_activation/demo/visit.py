@@ -55,7 +55,7 @@ def _invitation(cast: Cast, pods: list[Pod]) -> list[str]:
         ("May traffic come, and why not?", f"curl -s '{mine.url}/readyz?verbose'"),
         ("What the sidecar knows", f"{sidecar} status --port {mine.url.rpartition(':')[2]}"),
         ("What the server counts, and was asked", f"curl -s {control}/state; curl -s {control}/journal"),
-        ("All seat records", f"{sidecar} list --ledger-dir {cast.ledger}"),
+        ("All seat records", f"{sidecar} list --config {one.settings}"),
         ("The app loses its licence", f"curl -sX POST {app}/lose-license"),
         ("It restarts under another ID", f"curl -sX POST {app}/restart"),
         ("It hangs, and recovers", f"curl -sX POST {app}/hang; sleep 5; curl -sX POST {app}/unhang"),
