@@ -1,0 +1,176 @@
+"""Forks sidecars on order, and lets them die at an exact point: everything else about them is real.
+
+It reads orders from standard input, one line of JSON each, and tells of births and ends on standard output. A child
+wires the sidecar as ``license-sidecar run`` does; then one method of one port is wrapped, so that the process gets
+SIGKILL (or its loop is blocked) before or after a certain call. Nothing is cleaned up then, as in real life.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+import time
+from dataclasses import dataclass, replace
+from types import FrameType
+from typing import Any, NoReturn
+
+import aiohttp.web  # noqa: F401 - loaded once here instead of in every child
+import httpx  # noqa: F401 - the same
+
+from sidecar import lifecycle, wiring
+from sidecar.cli.options import add_settings, load
+from sidecar.cli.parser import Parser
+from sidecar.core.records import SeatRecord, Stored
+from sidecar.lifecycle import Life
+from sidecar.observe import logs, metrics, narrator, web  # noqa: F401 - loaded once here instead of in every child
+from sidecar.stop_signals import StopSignals
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """Where it happens: ``port`` is ledger, server or app; ``when`` before or after; at the ``nth`` call that fits.
+
+    ``phase``: only calls about a record in this phase count (empty: all). ``deed``: kill, or block (the event loop
+    stops turning).
+    """
+
+    port: str
+    method: str
+    when: str = "before"
+    phase: str = ""
+    nth: int = 1
+    deed: str = "kill"
+
+
+class Mortal:
+    """A port that hands everything on, but for one moment."""
+
+    def __init__(self, port: Any, point: Point) -> None:
+        """Wrap a port."""
+        self._port = port
+        self._point = point
+        self._count = 0
+
+    def __getattr__(self, name: str) -> Any:
+        """Return the port's own method, or the one that ends us."""
+        method = getattr(self._port, name)
+        if name != self._point.method:
+            return method
+
+        async def call(*given: Any) -> Any:
+            now = self._fits(given)
+            if now and self._point.when == "before":
+                self._end()
+            try:
+                return await method(*given)
+            finally:
+                if now and self._point.when == "after":
+                    self._end()
+
+        return call
+
+    def _fits(self, given: tuple[Any, ...]) -> bool:
+        if self._point.phase and not any(_phase(it) == self._point.phase for it in given[-1:]):
+            return False
+        self._count += 1
+        return self._count == self._point.nth
+
+    def _end(self) -> None:
+        if self._point.deed == "block":
+            time.sleep(3600)
+        os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _phase(value: object) -> str:
+    match value:
+        case SeatRecord():
+            return value.phase.value
+        case Stored():
+            return value.record.phase.value
+        case _:
+            return ""
+
+
+def _wrapped(life: Life, point: Point) -> Life:
+    """Put the point into a life that was wired as always; wiring has no door for tests, so this goes inside."""
+    agent, reclaimer = life.agent, life.reclaimer
+    mortal = Mortal(getattr(agent._ports, point.port), point)
+    agent._ports = replace(agent._ports, **{point.port: mortal})
+    if reclaimer is not None and point.port in ("ledger", "server"):
+        setattr(reclaimer.releaser, f"_{point.port}", mortal)
+    return life
+
+
+def _live(order: dict[str, Any]) -> NoReturn:
+    """Be a sidecar; returns never."""
+    for number, ending in ((1, "out"), (2, "err")):
+        file = os.open(f"{order['output']}.{ending}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        os.dup2(file, number)
+        os.close(file)
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.close(nothing)
+    signals = StopSignals().install()
+    parser = Parser(prog="license-sidecar run")
+    add_settings(parser)
+    config = load(parser.parse_args(["--config", order["config"]]), {})
+    logs.set_up(log_format=config.log.format, level=config.log.level)
+    log = logs.logger("sidecar")
+
+    async def live() -> NoReturn:
+        life = wiring.life(
+            config,
+            bug=lambda error: log.critical("a bug", exc_info=error),
+            listening=lambda port: log.info("started", port=port),
+            leave=lifecycle.leave,
+        )
+        if order.get("point") is not None:
+            life = _wrapped(life, Point(**order["point"]))
+        await lifecycle.run(life, signals)
+
+    asyncio.run(live())
+    raise AssertionError("run() returned")
+
+
+def _tell(**told: int) -> None:
+    os.write(1, f"{json.dumps(told)}\n".encode())
+
+
+def _reap(_number: int, _frame: FrameType | None) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        _tell(ended=pid, code=os.waitstatus_to_exitcode(status))
+
+
+def main() -> None:
+    """Fork on order until standard input ends."""
+    signal.signal(signal.SIGCHLD, _reap)
+    for line in sys.stdin.buffer:
+        order = json.loads(line)
+        # The birth is told before the end can be: the handler has to wait meanwhile.
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
+        pid = os.fork()
+        if pid == 0:
+            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+            try:
+                _live(order)
+            except BaseException as error:  # noqa: BLE001 - a child must never return into this loop
+                sys.stderr.write(f"{type(error).__name__}: {error}\n")
+                sys.stderr.flush()
+            finally:
+                os._exit(1)
+        _tell(born=pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
+
+
+if __name__ == "__main__":
+    main()
