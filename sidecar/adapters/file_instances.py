@@ -11,6 +11,7 @@ the same process too; and it holds between containers of one host, which share i
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import json
 import os
@@ -29,6 +30,7 @@ from sidecar.errors import LedgerOutage, Misconfigured
 
 _ENTER_WITHIN: Final = 2.0
 """Seconds to wait for the own lock: somebody may just be looking at it, or a predecessor may be about to end."""
+_READ_ONLY: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 _UID: Final = re.compile(r"[0-9a-f]{32}")
 _LONGEST_NAME: Final = 200
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
@@ -176,7 +178,12 @@ class FileInstances:
     def _locks_work(self, deadline: float) -> bool:
         """Try on the ledger's own lock file whether one descriptor's lock refuses another's."""
         with self._folder.locked(deadline, shared=True):
-            file = self._folder.open(LOCK, os.O_RDWR)
+            try:
+                file = self._folder.open(LOCK, os.O_RDWR)
+            except OSError as error:
+                if error.errno not in _READ_ONLY:
+                    raise
+                file = self._folder.open(LOCK, os.O_RDONLY)  # enough but for NFS; for a person who may only look
             try:
                 return not take(file, fcntl.LOCK_EX, 0)
             finally:

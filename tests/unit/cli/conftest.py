@@ -1,13 +1,17 @@
-"""A stand-in for the running sidecar's web server: answers what the test says, on a free port."""
+"""A stand-in for the running sidecar's web server, which answers what the test says; and an operator's desk."""
 
 from __future__ import annotations
 
+import os
 import socket
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
 
 import pytest
+
+from tests.unit.cli.operators_desk import Desk, MockThread
 
 
 class Sidecar:
@@ -69,3 +73,26 @@ def closed_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         return int(free.getsockname()[1])
+
+
+@pytest.fixture(scope="module")
+def mock_thread() -> Iterator[MockThread]:
+    """Serve the mock activation server to a module's tests."""
+    thread = MockThread()
+    yield thread
+    thread.close()
+
+
+@pytest.fixture
+def desk(
+    tmp_path: Path,
+    mock_thread: MockThread,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Desk]:
+    """Lay out an operator's desk: no seat is taken, and the environment says nothing about settings or proxies."""
+    for name in [name for name in os.environ if name.startswith("LICENSE_SIDECAR_") or name.lower().endswith("_proxy")]:
+        monkeypatch.delenv(name)
+    laid_out = Desk(tmp_path, mock_thread.mock, capsys)
+    yield laid_out
+    laid_out.close()
