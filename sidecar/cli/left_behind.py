@@ -11,6 +11,7 @@ import binascii
 import re
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -89,7 +90,7 @@ def _folder(path: Path) -> Iterator[LeftBehind]:
     for file in files:
         found = list(entries(_text(str(file)), "auto"))
         if len(found) == 1 and not found[0].pod:
-            yield LeftBehind(found[0].deployment_id, file.name, found[0].fault)
+            yield replace(found[0], pod=file.name)
         else:
             yield from found
 
