@@ -28,7 +28,8 @@ _FINGERPRINT: Final = r"(?![0-9a-f]{12}(?![0-9a-z])|Secret\(|\*\*\*)"
 _QUOTE: Final = r"\\*[\"']"
 _NAMED: Final = (
     # "apikey": "...", 'apikey', b'...', \"apikey\": \"...\"
-    rf"(?P<quoted>\b{_NAMES}{_QUOTE}\s*[:,=]\s*b?{_QUOTE}){_FINGERPRINT}[^\"'\\]+"
+    # With a comma only where it begins a text: a sentence may end with "key", and another text may follow it.
+    rf"(?P<quoted>(?:\b{_NAMES}{_QUOTE}\s*[:=]|\b(?<!\s){_NAMES}{_QUOTE}\s*,)\s*b?{_QUOTE}){_FINGERPRINT}[^\"'\\]+"
     # key=..., key%3D...
     rf"|(?P<query>\b{_NAMES}(?:=|%(?:25)*3D)\\*[\"']?){_FINGERPRINT}(?:(?!%(?:25)*26)[^\s&\"'\\,;)}}\]])+"
     # a line of a header; "key: ..." alone is too common in sentences

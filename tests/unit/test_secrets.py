@@ -130,6 +130,12 @@ def test_NO_SECRET_values_behind_telling_names_are_masked(text: str, kept: str) 
         assert word not in masked.replace(kept, "")
 
 
+def test_a_sentence_that_ends_with_the_word_key_masks_nothing() -> None:
+    """What follows it in JSON is the name of another field, and must stay readable."""
+    line = json.dumps({"event": "seat under an unknown key", "logger": "sidecar"})
+    assert Masker().mask(line) == line
+
+
 @pytest.mark.parametrize(
     "address", ["http://user:pa55word@proxy:3128/x", "https://user:pa55@word@proxy", "http://pa55word@proxy"]
 )
