@@ -7,7 +7,7 @@ and no I/O: ``now`` is monotonic seconds, ``wake_at`` the next moment at which t
 
 from sidecar.core import events, fold
 from sidecar.core.commands import Activate, Command
-from sidecar.core.plan import LAST_WORDS, plan, reserve
+from sidecar.core.plan import LAST_WORDS, plan
 from sidecar.core.policy import Policy
 from sidecar.core.replacement import replace
 from sidecar.core.settle import settle
@@ -121,7 +121,7 @@ def _hurry(state: State, stopping: Stopping) -> State:
         flight: Flight | None = getattr(state, lane)
         if flight is None:
             continue
-        kept = reserve(stopping) if isinstance(flight.launch.command, Activate) else LAST_WORDS
+        kept = stopping.reserve if isinstance(flight.launch.command, Activate) else LAST_WORDS
         deadline = min(flight.launch.deadline, stopping.deadline - kept)
         if deadline < flight.launch.deadline:
             hurried = replace(flight, launch=replace(flight.launch, deadline=deadline))

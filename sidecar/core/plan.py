@@ -29,6 +29,7 @@ from sidecar.core.commands import (
     Write,
 )
 from sidecar.core.policy import APP_TIMEOUT, DELIVERY_TIMEOUT, LEDGER_TIMEOUT, RELEASE_FIRST, Route
+from sidecar.core.reasons import Cause
 from sidecar.core.records import Phase
 from sidecar.core.release import Release
 from sidecar.core.replacement import replace
@@ -129,11 +130,6 @@ def _deadline(state: State, now: float, timeout: float) -> float:
     return now + timeout
 
 
-def reserve(stopping: Stopping) -> float:
-    """Return the part of the shutdown's budget, in seconds, that is kept for handing over."""
-    return min(2.0, 0.3 * (stopping.deadline - stopping.since))
-
-
 # --- the ledger's lane ----------------------------------------------------------------------------------------------
 
 
@@ -178,6 +174,8 @@ def _seat_writes(state: State, now: float) -> Iterator[tuple[float, LedgerComman
             yield due, None if due > now else Write(replace(wanted, open=True), seat.stored, clears=True)
         if seat.stored is not None and not alike(seat.stored.record, wanted):
             yield now, Write(wanted, seat.stored)
+        if isinstance(seat.delivery, Undelivered) and wanted.open and seat.written_at < seat.delivery.at and running:
+            yield seat.delivery.at, Write(wanted, seat.stored)  # rule 2, for the product's own request
         if seat.risk_until > now:
             yield seat.risk_until, Write(wanted, seat.stored)
 
@@ -201,20 +199,27 @@ def _leaving(state: State, debt: Release, now: float) -> bool:
         return False
     if debt.answered or not may_act(state, debt.record.identity):
         return True
-    return now >= stopping.deadline - reserve(stopping)
+    return now >= stopping.deadline - stopping.reserve
 
 
 # --- the activation server's lane -----------------------------------------------------------------------------------
 
 
 def _hold_until(state: State, seat: Seat) -> float:
-    """Rule 8: the old seat under the same key goes first, for ``RELEASE_FIRST`` seconds at most."""
+    """Rule 8: the old seat under the same key goes first, for ``RELEASE_FIRST`` seconds at most.
+
+    So does the one under the old key, where ``key.rotation`` says so (rule 9).
+    """
+    release_first = not state.policy.activate_first
     holding = [
         debt.since + RELEASE_FIRST
         for debt in state.debts
         if not debt.answered
         and not debt.confirmed
-        and debt.record.identity.key_fingerprint == seat.identity.key_fingerprint
+        and (
+            debt.record.identity.key_fingerprint == seat.identity.key_fingerprint
+            or (release_first and debt.cause is Cause.KEY_CHANGED)
+        )
         and may_act(state, debt.record.identity)
     ]
     return max(holding, default=0.0)
@@ -277,7 +282,7 @@ def _app_work(state: State, now: float) -> Iterator[tuple[float, AppCommand]]:
             continue
         if not through_product(state, seat):
             yield delivery.at, Upload(seat.identity, delivery.licence)
-        elif seat.stored is not None and seat.stored.record.open:
+        elif seat.stored is not None and seat.stored.record.open and seat.written_at >= delivery.at:
             yield delivery.at, ActivateByApp(seat.identity)
     yield state.app.next_at, AskApp()
 
@@ -309,11 +314,12 @@ def _leave(state: State, stopping: Stopping, now: float, commands: list[Command]
     busy = stopping.release and (not isinstance(state.seat, Vacant) or state.ledger_lane is not None or unlisted)
     unsettled = stopping.release and not all(_settled(state, debt) for debt in state.debts)
     if (busy or unsettled) and now < end:
-        marks = (end, stopping.deadline - reserve(stopping), stopping.drain_until)
+        marks = (end, stopping.deadline - stopping.reserve, stopping.drain_until)
         return state, min(moment for moment in marks if moment > now)
     # Rule 19: a 404 is handed over for its second look; whatever else is not confirmed could not be reached.
     unreached = [debt for debt in state.debts if not (debt.answered and debt.unknown_at is not None)]
-    code = EXIT_UNREACHED if stopping.release and (unreached or busy) else EXIT_OK
+    unseen = state.policy.mode == "online" and not state.ledger.listed  # whether an earlier life left something
+    code = EXIT_UNREACHED if stopping.release and (unreached or busy or unseen) else EXIT_OK
     commands.extend(
         Notice(occasion=Occasion.HANDED_OVER, identity=debt.record.identity) for debt in state.debts if stopping.release
     )

@@ -25,6 +25,7 @@ from sidecar.core.state import (
     Ask,
     Denied,
     Held,
+    Prospects,
     Restart,
     Running,
     Seat,
@@ -37,6 +38,7 @@ from sidecar.core.state import (
     app_failed,
     is_waiting,
     last_report,
+    may_act,
     requesting,
     wanted_identity,
     wanted_record,
@@ -62,7 +64,8 @@ def settle(state: State, now: float) -> tuple[State, list[Command]]:
     follow = isinstance(state.stopping, Running) and refusal is not None and refusal.reason is Failure.NO_SEATS
     if follow != state.following:
         commands.append(Follow(follow))
-        state = replace(state, following=follow)
+        # What was seen while waiting for the last seat says nothing about the next one.
+        state = replace(state, following=follow, prospects=Prospects())
     return state, commands
 
 
@@ -84,7 +87,9 @@ def as_debt(state: State, seat: Seat, cause: Cause, now: float) -> State:
     if seat.blocked_by:
         return state  # rule 1: it is somebody else's
     under_way = requesting(state, seat.identity)
-    late_until = max(seat.risk_until, now)
+    # Route `app`: it may have asked for its seat just before its end, and nobody was told.
+    by_app = state.policy.route is Route.APP and seat.identity.deployment_id and not isinstance(seat.tenure, Held)
+    late_until = max(seat.risk_until, now + state.policy.late if by_app else now)
     never_taken = isinstance(seat.tenure, Unasked) and late_until <= now
     nothing_taken = never_taken and not under_way
     if seat.stored is None and nothing_taken and not _writing(state, seat):
@@ -186,9 +191,23 @@ def _resolve(state: State, records: tuple[Stored, ...], stale: frozenset[str], w
     same = [it for it in records if it.record.identity.deployment_id == wanted.deployment_id]
     same.sort(key=lambda it: (it.record.identity == wanted, it.record.phase is Phase.ACTIVE))
     own = same[-1] if same and same[-1].record.identity.server == wanted.server else None
-    debts = tuple(_old(state, it, now) for it in records if it is not own)
-    seat = Vacant() if own is None else _taken_back(state, own, now, stale=own.name in stale)
-    return replace(state, seat=seat, debts=(*state.debts, *debts))
+    seat: Vacant | Seat = Vacant() if own is None else _taken_back(state, own, now, stale=own.name in stale)
+    successor, kept = None, [own]
+    old = [it for it in same if it is not own and _rotating(state, it)]
+    if own is not None and own.record.identity == wanted and old:
+        # A rotation was under way. The app may still live on the seat under the old key (rule 9), so it goes on.
+        successor = replace(_taken_back(state, own, now, stale=True), tenure=Unsure())
+        seat = _taken_back(state, old[-1], now, stale=old[-1].name in stale)
+        kept.append(old[-1])
+    debts = tuple(_old(state, it, now) for it in records if it not in kept)
+    return replace(state, seat=seat, successor=successor, debts=(*state.debts, *debts))
+
+
+def _rotating(state: State, old: Stored) -> bool:
+    """Tell whether this may be the seat under an old key that is kept until the one under the new key is there."""
+    policy, identity = state.policy, old.record.identity
+    active = old.record.phase is Phase.ACTIVE and policy.route is not Route.APP
+    return active and policy.activate_first and may_act(state, identity)
 
 
 def _old(state: State, stored: Stored, now: float) -> Release:
@@ -231,8 +250,7 @@ def _occupy(state: State, wanted: Identity, now: float) -> State:
         tenure=Unsure(),
         ask=Ask(now + CLAIM_TIME if claimed else now),
         risk_until=debt.late_until,
-        # Rule 4: a deactivation that nobody answered may still take the seat away.
-        again=debt.failures > 0 or claimed,
+        again=claimed,
         written_at=now,
     )
     return replace(state, seat=seat, debts=others)
@@ -274,42 +292,38 @@ def _rotate(state: State, now: float) -> State:
 
 
 def _restart_file(state: State, now: float, commands: list[Command]) -> State:
-    restart, policy = state.restart, state.policy
-    refusal = state.server.refusal
-    report = last_report(state)
-    needed = (
-        refusal is not None
-        and policy.restart_after > 0
-        and isinstance(state.stopping, Running)
-        and not is_waiting(state)
-        and report is not None
-        and report.licensed is not True
-        and not (isinstance(state.seat, Seat) and isinstance(state.seat.tenure, Held))
-    )
-    if not needed:
-        if restart.touched_at is not None:
-            commands.append(RemoveRestartFile())
-        return state if restart == Restart() else replace(state, restart=Restart())
-    return replace(state, restart=_restart_wanted(state, now, commands))
+    before, restart = state.restart, _restart(state, now)
+    if restart == before:
+        return state
+    if restart.touched_at is None and before.touched_at is not None:
+        commands.append(RemoveRestartFile())
+    elif restart.touched_at is not None:
+        if before.touched_at is None:
+            commands.append(Notice(occasion=Occasion.RESTART_ASKED, text="the app is asked to restart"))
+        commands.append(TouchRestartFile())
+    return replace(state, restart=restart)
 
 
-def _restart_wanted(state: State, now: float, commands: list[Command]) -> Restart:
-    restart, policy = state.restart, state.policy
-    if restart.at is None:
+def _restart(state: State, now: float) -> Restart:
+    before, contact, report = state.restart, state.app.contact, last_report(state)
+    licensed = report is not None and report.licensed is True
+    held = isinstance(state.seat, Seat) and isinstance(state.seat.tenure, Held)
+    refused = state.server.refusal is not None and state.policy.restart_after > 0
+    if not refused or licensed or held or isinstance(state.stopping, Stopping):
+        return Restart()
+    known = report.deployment_id if report is not None else None
+    if before.touched_at is not None and (not isinstance(contact, AppMet) or known != before.touched_for):
+        # The container is restarting: from now on the file would only do harm.
+        pause = min(RESTART_CAP, before.pause * 2)
+        return Restart(at=now + pause, pause=pause)
+    if report is None or is_waiting(state):
+        return Restart(pause=before.pause)  # the pauses go on doubling, however long the app takes to restart
+    if before.at is None:
         # Counted from when it is no longer waiting, not from the first refusal: who has just seen the seat that he
         # waited for become free is about to get it.
-        return Restart(at=now + policy.restart_after, pause=policy.restart_after)
-    report = last_report(state)
-    known = report.deployment_id if report is not None else None
-    if restart.touched_at is not None and (not isinstance(state.app.contact, AppMet) or known != restart.touched_for):
-        # The container is restarting: from now on the file would only do harm.
-        commands.append(RemoveRestartFile())
-        pause = min(RESTART_CAP, restart.pause * 2)
+        pause = before.pause or state.policy.restart_after
         return Restart(at=now + pause, pause=pause)
-    due = restart.at if restart.touched_at is None else restart.touched_at + RESTART_TOUCH
-    if now < due:
-        return restart
-    if restart.touched_at is None:
-        commands.append(Notice(occasion=Occasion.RESTART_ASKED, text="the app is asked to restart"))
-    commands.append(TouchRestartFile())
-    return replace(restart, touched_at=now, touched_for=known)
+    due = before.at if before.touched_at is None else before.touched_at + RESTART_TOUCH
+    if now < due or not isinstance(contact, AppMet):
+        return before
+    return replace(before, touched_at=now, touched_for=known)

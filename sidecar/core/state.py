@@ -4,6 +4,7 @@ Only values and the small questions that several of the machine's parts ask abou
 decided in ``fold``, ``settle`` and ``plan``.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from sidecar.core.commands import Activate, ActivateByApp, Launch
@@ -12,6 +13,7 @@ from sidecar.core.policy import IdSource, Mode, Policy, Route
 from sidecar.core.reasons import AppTrouble, Failure
 from sidecar.core.records import Identity, Phase, SeatRecord, Stored
 from sidecar.core.release import Release
+from sidecar.core.replacement import replace
 
 
 @dataclass(frozen=True, slots=True)
@@ -224,6 +226,11 @@ class Stopping:
     drain_until: float
     exited: bool = False
 
+    @property
+    def reserve(self) -> float:
+        """Return the part of the shutdown's budget, in seconds, that is kept for handing over."""
+        return min(2.0, 0.3 * (self.deadline - self.since))
+
 
 @dataclass(frozen=True, slots=True)
 class Flight:
@@ -258,6 +265,8 @@ class State:
     server_lane: Flight | None = None
     app_lane: Flight | None = None
     overdue: tuple[Flight, ...] = ()
+    echoes: tuple[tuple[str, float], ...] = ()
+    """Until when an unanswered deactivation of ours may still take these seats (by record name) away (rule 4)."""
 
 
 def seats(state: State) -> tuple[Seat, ...]:
@@ -274,6 +283,17 @@ def requesting(state: State, identity: Identity) -> bool:
             if isinstance(command, (Activate, ActivateByApp)) and command.identity == identity:
                 return True
     return False
+
+
+def echo_until(state: State, identity: Identity) -> float:
+    """Return until when an unanswered deactivation of ours may still take this seat away (rule 4)."""
+    return max((until for name, until in state.echoes if name == identity.name), default=0.0)
+
+
+def with_echoes(state: State, names: Iterable[str], now: float) -> State:
+    """Remember that deactivations of these seats got no answer; forget those that can no longer be late."""
+    lasting = tuple(it for it in state.echoes if it[1] > now)
+    return replace(state, echoes=(*lasting, *((name, now + state.policy.late) for name in names)))
 
 
 def last_report(state: State) -> AppReport | None:
@@ -340,7 +360,16 @@ def is_waiting(state: State) -> bool:
     refusal = state.server.refusal
     if refusal is None or refusal.reason is not Failure.NO_SEATS:
         return False
-    return bool(state.prospects.names) or any(not debt.answered for debt in state.debts if not debt.confirmed)
+    return bool(state.prospects.names) or any(
+        not debt.answered and not debt.confirmed and _of_current_key(state, debt.record.identity)
+        for debt in state.debts
+    )
+
+
+def _of_current_key(state: State, identity: Identity) -> bool:
+    snapshot = state.key.snapshot
+    same = snapshot is not None and snapshot.current == identity.key_fingerprint
+    return same and identity.server == state.policy.server
 
 
 def through_product(state: State, seat: Seat) -> bool:

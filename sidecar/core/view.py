@@ -7,6 +7,7 @@ import math
 from dataclasses import dataclass
 from enum import StrEnum
 
+from sidecar.core.facts import AppReport
 from sidecar.core.policy import IdSource, Mode, Route
 from sidecar.core.reasons import AppTrouble
 from sidecar.core.state import (
@@ -118,14 +119,15 @@ def _online(state: State, now: float, *, started: bool, faults: tuple[str, ...])
             if in_grace:
                 return View(Stage.GRACE, started, _grace_reason(state), faults, "", None, grace_ends_at)
             return View(Stage.ACTIVE, started, "the seat is ours and the app is licensed", faults)
-        if in_grace and isinstance(state.app.contact, AppLost):
+        if in_grace and isinstance(state.app.contact, AppLost) and matches and mine and _was_fit(state):
             return View(Stage.GRACE, started, _grace_reason(state), faults, "the app", None, grace_ends_at)
         if not isinstance(state.app.contact, AppMet):
             return View(Stage.WAITING_FOR_APP, started, why, faults, "the app", state.app.next_at)
         next_at = seat.delivery.at if isinstance(seat.delivery, Undelivered) else state.app.next_at
         return View(Stage.DELIVERING, started, why, faults, "the app", next_at)
     fit, why = _app_fit(state, state.app.contact)
-    if fit and in_grace:
+    ours = not isinstance(seat, Seat) or (not seat.blocked_by and _reports(state, seat))
+    if fit and in_grace and ours:
         return View(Stage.GRACE, started, _grace_reason(state), faults, _awaited(state, now), None, grace_ends_at)
     return _without_seat(state, now, started=started, faults=faults)
 
@@ -176,7 +178,6 @@ def _awaited(state: State, now: float) -> str:
 
 def _app_fit(state: State, contact: AppUnmet | AppMet | AppLost) -> tuple[bool, str]:
     """Tell whether the app says now that it is licensed and fit, as far as ``readiness.require`` counts."""
-    require = state.policy.require
     match contact:
         case AppUnmet():
             return False, "the app has not been asked yet"
@@ -185,12 +186,23 @@ def _app_fit(state: State, contact: AppUnmet | AppMet | AppLost) -> tuple[bool, 
                 message += " (403: if it stays so, the API key in app.api_key_file is not the one of this app)"
             return False, f"the app does not answer: {message}"
         case AppMet(report=report):
-            if "license" in require and report.licensed is not True:
-                return False, "the app does not say that it is licensed"
-            unfit = [name for name, fit in report.parts if name in require and not fit]
-            if unfit:
-                return False, f"the app reports as not fit: {', '.join(unfit)}"
-            return True, "the app is licensed"
+            return _report_fit(state, report)
+
+
+def _report_fit(state: State, report: AppReport) -> tuple[bool, str]:
+    require = state.policy.require
+    if "license" in require and report.licensed is not True:
+        return False, "the app does not say that it is licensed"
+    unfit = [name for name, fit in report.parts if name in require and not fit]
+    if unfit:
+        return False, f"the app reports as not fit: {', '.join(unfit)}"
+    return True, "the app is licensed"
+
+
+def _was_fit(state: State) -> bool:
+    """Tell whether the last thing that the app said was that it is licensed and fit: without that, no grace."""
+    report = last_report(state)
+    return report is not None and _report_fit(state, report)[0]
 
 
 def _grace_since(state: State) -> float | None:

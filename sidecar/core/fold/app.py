@@ -87,7 +87,8 @@ def app_seen(state: State, now: float, flight: Flight, event: AppSeen) -> Folded
         tries += 1
     else:
         return state, notices
-    seat = replace(seat, ask=Ask(now), delivery=NothingToDeliver(now, tries))
+    again = seat.again or (seat.ask is not None and seat.ask.at <= now + state.policy.late)
+    seat = replace(seat, ask=Ask(now), again=again, delivery=NothingToDeliver(now, tries))
     return replace(state, seat=seat, app=replace(state.app, confirmed_at=None)), notices
 
 

@@ -17,7 +17,7 @@ from sidecar.core.events import (
 )
 from sidecar.core.fold.change import Folded, Instant, seat_of, with_debt, with_seat
 from sidecar.core.reasons import Cause, Failure
-from sidecar.core.records import Stored
+from sidecar.core.records import Phase, Stored
 from sidecar.core.release import Release
 from sidecar.core.replacement import replace
 from sidecar.core.state import (
@@ -26,7 +26,9 @@ from sidecar.core.state import (
     Flight,
     Seat,
     State,
+    Stopping,
     seats,
+    with_echoes,
 )
 
 
@@ -34,6 +36,10 @@ def _ledger_up(state: State) -> State:
     if state.ledger.failures == 0 and state.ledger.down_since is None:
         return state
     return replace(state, ledger=replace(state.ledger, failures=0, not_before=0.0, down_since=None, message=""))
+
+
+_OURS = (Phase.ACTIVATING, Phase.ACTIVE)
+"""Phases of a record in whose time no deactivation can have been sent."""
 
 
 def listed(state: State, now: float, event: Listed) -> Folded:
@@ -49,7 +55,8 @@ def listed(state: State, now: float, event: Listed) -> Folded:
             return state, []
         oldest = event.wall - points.STALE * state.policy.renew
         stale = frozenset(it.name for it in event.own if not oldest <= it.record.renewed_at <= event.wall)
-        return replace(state, seat=Adopted(event.own, stale)), notices
+        gone = [it.name for it in event.own if it.record.claim or it.record.phase not in _OURS]
+        return with_echoes(replace(state, seat=Adopted(event.own, stale)), gone, now), notices
     for stored in event.own:
         if with_seat(state, stored.record.identity, lambda seat: seat) is not None:
             continue
@@ -157,13 +164,16 @@ def ledger_failed(state: State, now: float, flight: Flight, event: LedgerFailed)
     """Fold an outage of the ledger; what a write of an unknown outcome left there is looked for again."""
     ledger = state.ledger
     failures = ledger.failures + 1
+    pause = points.ledger_pause(failures, event.luck)
+    if isinstance(state.stopping, Stopping):
+        pause = min(pause, 0.5)
     command = flight.launch.command
     unsure = isinstance(command, Write) and command.over is None and seat_of(state, command.record.identity) is None
     ledger = replace(
         ledger,
         listed=ledger.listed and not unsure,
         failures=failures,
-        not_before=now + points.ledger_pause(failures, event.luck),
+        not_before=now + pause,
         down_since=now if ledger.down_since is None else ledger.down_since,
         message=event.message,
     )

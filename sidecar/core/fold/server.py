@@ -16,7 +16,7 @@ from sidecar.core.events import (
     Deactivated,
     ServerFailed,
 )
-from sidecar.core.fold.change import Folded, Instant, seat_of, with_debt, with_request_ended, with_seat
+from sidecar.core.fold.change import Folded, Instant, with_debt, with_request_ended, with_seat
 from sidecar.core.reasons import Cause, Failure
 from sidecar.core.release import Release
 from sidecar.core.replacement import replace
@@ -33,7 +33,9 @@ from sidecar.core.state import (
     Unasked,
     Undelivered,
     Unsure,
+    echo_until,
     last_report,
+    with_echoes,
 )
 from sidecar.core.state import Delivered as NothingToDeliver
 
@@ -41,6 +43,9 @@ from sidecar.core.state import Delivered as NothingToDeliver
 def _next_ask(state: State, seat: Seat, now: float, luck: float) -> tuple[Ask | None, bool]:
     if seat.again:
         return Ask(now + state.policy.late), False
+    until = echo_until(state, seat.identity)
+    if until > now:
+        return Ask(until), False
     if state.policy.revalidate <= 0:
         return None, False
     return Ask(now + points.jittered(state.policy.revalidate, luck, 0.1)), False
@@ -52,7 +57,7 @@ def activated(state: State, now: float, flight: Flight, event: Activated) -> Fol
     if not isinstance(command, Activate):
         return state, []
     identity = command.identity
-    state = replace(state, server=replace(state.server, refusal=None, outage=None, not_before=0.0))
+    state = replace(state, server=replace(state.server, outage=None))
     report = last_report(state)
 
     def seat_activated(seat: Seat) -> Seat:
@@ -76,11 +81,11 @@ def activated(state: State, now: float, flight: Flight, event: Activated) -> Fol
 
     notices: list[Instant] = [Notice(occasion=Occasion.ACTIVATED, identity=identity)]
     changed = with_seat(state, identity, seat_activated)
-    if changed is None:
-        changed = with_request_ended(state, identity, lambda debt: releases.retaken(debt, now))
-    if changed.active_since is None and seat_of(changed, identity) is not None:
-        changed = replace(changed, active_since=now)
-    return changed, notices
+    if changed is None:  # a seat on its way out: says nothing about whether there is one for us
+        return with_request_ended(state, identity, lambda debt: releases.retaken(debt, now)), notices
+    server = replace(changed.server, refusal=None, not_before=0.0)
+    since = now if changed.active_since is None else changed.active_since
+    return replace(changed, server=server, active_since=since), notices
 
 
 def activation_declined(state: State, now: float, flight: Flight, event: ActivationDeclined) -> Folded:
@@ -103,9 +108,11 @@ def activation_declined(state: State, now: float, flight: Flight, event: Activat
         ask = Ask(now)
         if isinstance(seat.tenure, Held):
             return replace(seat, ask=ask)
-        if licensed or seat.risk_until > now or isinstance(seat.tenure, (Unsure, Denied)):
+        # A licence from the old key's seat says nothing about the new key's.
+        by_us = licensed and seat is not state.successor
+        if by_us or seat.risk_until > now or isinstance(seat.tenure, (Unsure, Denied)):
             since = seat.tenure.since if isinstance(seat.tenure, Denied) else now
-            return replace(seat, tenure=Denied(since, licensed), ask=ask)
+            return replace(seat, tenure=Denied(since, by_us), ask=ask)
         if seat.stored is not None:
             debt = releases.begin(seat.stored, Cause.OPERATOR, now, state.policy.late)
             erasing.append(replace(debt, confirmed=True, quiet_at=now, late_until=now))
@@ -158,7 +165,8 @@ def server_failed(state: State, now: float, flight: Flight, event: ServerFailed)
         notice = Notice(
             occasion=Occasion.RELEASE_FAILED, reason=event.reason, text=event.message, identity=command.identity
         )
-        return with_debt(state, command.identity.name, deactivation_failed), [notice]
+        state = with_debt(state, command.identity.name, deactivation_failed)
+        return with_echoes(state, [command.identity.name] if event.sent else [], now), [notice]
     if not isinstance(command, Activate):
         return state, []
     before = state.server.outage

@@ -48,9 +48,14 @@ def stop(state: State, now: float, event: Stop) -> Folded:
     """Fold the wish to end; a second one cuts short what the first still waits for."""
     match state.stopping:
         case Running():
-            drain_until = min(now + state.policy.drain, event.deadline) if event.release else now
-            stopping = Stopping(now, event.deadline, event.release, drain_until)
-            return replace(state, stopping=stopping), [Notice(occasion=Occasion.STOPPING)]
+            stopping = Stopping(now, event.deadline, event.release, drain_until=now)
+            if event.release:
+                drained = min(now + state.policy.drain, event.deadline - stopping.reserve)
+                stopping = replace(stopping, drain_until=max(now, drained))
+            # Pauses that were right for hours to come are not for the last seconds.
+            debts = tuple(debt if debt.answered else replace(debt, not_before=now) for debt in state.debts)
+            state = replace(state, stopping=stopping, debts=debts, ledger=replace(state.ledger, not_before=now))
+            return state, [Notice(occasion=Occasion.STOPPING)]
         case Stopping() as before:
             deadline = min(before.deadline, event.deadline)
             return replace(state, stopping=replace(before, deadline=deadline, drain_until=now)), []
