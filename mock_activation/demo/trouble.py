@@ -58,7 +58,7 @@ def die(cast: Cast) -> str:
     cast.reclaimed(other, 1)
     screen.seen(f"after a lease of silence ({LEASE:g} s here) it reclaimed the orphan's seat and took its own")
     cast.draw(cast.key_a)
-    return f"{other.name} ready {took:.1f} s after its start, a lease of {LEASE:g} s included"
+    return f"{other.name} ready {took:.1f} s after its start (lease: {LEASE:g} s)"
 
 
 def fill(cast: Cast) -> str:
