@@ -86,6 +86,8 @@ RELEASE_FIRST = 30.0
 RESTART_CAP = 1800.0
 RESTART_TOUCH = 30.0
 """Well within the 2 minutes for which the app's liveness probe believes the file (design.md section 5)."""
+HURRIED = 0.2
+"""The longest pause before the ledger is tried again during a shutdown."""
 LEDGER_TIMEOUT = 10.0
 DELIVERY_TIMEOUT = 30.0
 """The app asks the activation server itself on route ``product``, so this is longer than one request."""

@@ -166,7 +166,7 @@ def ledger_failed(state: State, now: float, flight: Flight, event: LedgerFailed)
     failures = ledger.failures + 1
     pause = points.ledger_pause(failures, event.luck)
     if isinstance(state.stopping, Stopping):
-        pause = min(pause, 0.5)
+        pause = min(pause, points.HURRIED)
     command = flight.launch.command
     unsure = isinstance(command, Write) and command.over is None and seat_of(state, command.record.identity) is None
     ledger = replace(
