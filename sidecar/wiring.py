@@ -25,7 +25,7 @@ from sidecar.adapters.key_ring import KeyRing, read_secret_file
 from sidecar.adapters.restart_file import FolderRestartFile
 from sidecar.agent import Agent, Ports
 from sidecar.config import Config, Rotation
-from sidecar.core.policy import IdSource, Mode, Policy, Release
+from sidecar.core.policy import IdSource, Mode, Policy, ReleaseOnStop
 from sidecar.core.reasons import AppTrouble
 from sidecar.core.records import Owner
 from sidecar.core.servers import normalise
@@ -252,7 +252,7 @@ def life(
         observer=observers,
         budget=config.shutdown.budget,
         drain=config.shutdown.drain,
-        release=online and config.shutdown.release is not Release.NEVER,
+        release=online and config.shutdown.release is not ReleaseOnStop.NEVER,
         port_interval=1.0 if asks else None,
         watches_keys=online,
         listening=listening,

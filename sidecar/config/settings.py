@@ -17,7 +17,7 @@ from typing import Any, Final, cast
 from sidecar.config import parse
 from sidecar.config.declare import LedgerKind, LogFormat, LogLevel, Rotation, Setting
 from sidecar.config.declare import declare as _setting
-from sidecar.core.policy import IdSource, Mode, Release, Route
+from sidecar.core.policy import IdSource, Mode, ReleaseOnStop, Route
 
 _DAY: Final = 86400.0
 _YEAR: Final = 365 * _DAY
@@ -215,8 +215,8 @@ class Shutdown:
         "0",
         "how long to wait for the app to end first (plain-container mode only)",
     )
-    release: Release = _setting(
-        parse.choice(Release),
+    release: ReleaseOnStop = _setting(
+        parse.choice(ReleaseOnStop),
         "auto",
         "whether a stop gives the seat back; auto: unless only the sidecar is restarted",
     )

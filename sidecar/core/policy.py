@@ -36,7 +36,7 @@ class IdSource(StrEnum):
     FIXED = "fixed"
 
 
-class Release(StrEnum):
+class ReleaseOnStop(StrEnum):
     """Whether a stop gives the seat back (rule 18)."""
 
     AUTO = "auto"
