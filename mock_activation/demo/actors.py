@@ -19,14 +19,14 @@ from mock_activation.secrecy import fingerprint
 
 LEASE: Final = 1.5
 """Seconds; the default of the sidecar is 60."""
-LATE: Final = 2.0
+LATE: Final = 1.5
 """Seconds; the default is 120."""
 _SETTINGS: Final = {
     "lease.renew": "0.4s",
     "lease.duration": f"{LEASE:g}s",
     "heartbeat.app": "0.5s",
     "app.failure_grace": "0.5s",
-    "activation.timeout": "2s",
+    "activation.timeout": "1.5s",
     "activation.late": f"{LATE:g}s",
     "activation.retry_base": "0.3s",
     "activation.retry_cap": "1s",
