@@ -11,8 +11,9 @@ import asyncio
 import socket
 from collections.abc import Mapping, Sequence
 from functools import partial
+from ipaddress import ip_address
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 from urllib.parse import urlsplit
 
 from sidecar.adapters.http_exchange import Answer, Exchange, ExchangeError, Fault
@@ -98,10 +99,9 @@ class AppPort:
         refused: OSError | None = None
         try:
             async with asyncio.timeout(within):
-                found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
                 # By hand: before Python 3.12 asyncio.open_connection hides that one of several addresses refused.
-                for family, kind, protocol, _, address in found:
-                    with socket.socket(family, kind, protocol) as knocker:
+                for family, address in await self._addresses():
+                    with socket.socket(family, socket.SOCK_STREAM) as knocker:
                         knocker.setblocking(False)  # noqa: FBT003 - the standard library's signature
                         try:
                             await loop.sock_connect(knocker, address)
@@ -114,6 +114,16 @@ class AppPort:
         except OSError as error:
             raise ExchangeError(Fault.NETWORK, sent=False) from error
         raise ExchangeError(Fault.REFUSED, sent=False) from refused
+
+    async def _addresses(self) -> list[tuple[int, Any]]:
+        """Return all addresses of the host; one that is an address already costs no look-up in a thread."""
+        try:
+            version = ip_address(self._host).version
+        except ValueError:
+            loop = asyncio.get_running_loop()
+            found = await loop.getaddrinfo(self._host, self._port, type=socket.SOCK_STREAM)
+            return [(family, address) for family, _, _, _, address in found]
+        return [(socket.AF_INET if version == 4 else socket.AF_INET6, (self._host, self._port))]  # noqa: PLR2004 - IPv4
 
     async def aclose(self) -> None:
         """Close what is open."""

@@ -21,13 +21,14 @@ from typing import Any, Final
 from urllib.parse import quote, urlencode
 
 from sidecar import __version__
-from sidecar.adapters.lean_imports import lean
+from sidecar.adapters.lean_imports import lean, remember_absent
 from sidecar.adapters.trust import no_trust
 from sidecar.errors import Misconfigured
 from sidecar.secrets import MASKER
 
 with lean():
     import httpx
+remember_absent("sniffio")
 
 # A defence in depth: httpx logs URLs at INFO, httpcore logs headers (Location!) at DEBUG.
 for _library in ("httpx", "httpcore"):

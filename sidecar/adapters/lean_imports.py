@@ -1,23 +1,30 @@
-"""Keeps libraries from loading what they would only need on a terminal.
+"""Keeps libraries from loading what this process will not use.
 
 httpx imports its own command line (click, rich, pygments) and structlog its colourful tracebacks (rich) whenever those
 happen to be installed: about 5 MiB and a third of the start-up for nothing (design.md section 3). Both carry on without
-them. This module must not decide what is loaded outside of its ``with`` block, and imports nothing but ``sys``.
+them. This module must not decide what is loaded outside of its ``with`` blocks.
 
 ``None`` in ``sys.modules`` is Python's documented way to say "this import fails" (library reference, ``sys.modules``,
 import system, "The module cache"). The options that lost: importing httpx's submodules (the package's ``__init__`` runs
 first), leaving the packages out of the image (a developer's machine has them), an import hook (stays behind).
+
+aiohttp reads all authorities of the system when it is imported, for TLS with its own defaults: 35 ms and 2 MiB. And
+httpcore looks for sniffio ten times in each request, along all of ``sys.path`` if it is not installed.
 """
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from typing import Final
 
 LEFT_OUT: Final = ("click", "rich", "pygments")
 """The packages that ``run`` must not load; top-level names suffice, their submodules then fail too."""
+_AUTHORITIES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
+"""Where OpenSSL looks before its own places."""
 
 
 @contextmanager
@@ -33,3 +40,29 @@ def lean() -> Iterator[None]:
     finally:
         for name in absent:
             sys.modules.pop(name, None)
+
+
+@contextmanager
+def without_authorities() -> Iterator[None]:
+    """Make contexts for TLS that are created inside the block with defaults trust nobody.
+
+    To be used as ``lean``, around libraries that create such contexts when they are imported. They must be given
+    contexts of our own (``adapters.trust``) where TLS is spoken: forgetting that fails, it does not open a door.
+    """
+    before = {name: os.environ.get(name) for name in _AUTHORITIES}
+    os.environ.update(dict.fromkeys(_AUTHORITIES, os.devnull))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def remember_absent(*names: str) -> None:
+    """Let further searches for these packages end at once, if they are not installed."""
+    for name in names:
+        if name not in sys.modules and find_spec(name) is None:
+            sys.modules[name] = None  # type: ignore[assignment]  # as above

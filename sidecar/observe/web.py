@@ -15,8 +15,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-from aiohttp import web
-
+from sidecar.adapters.lean_imports import without_authorities
 from sidecar.core.state import State
 from sidecar.core.view import View
 from sidecar.errors import Misconfigured
@@ -24,6 +23,9 @@ from sidecar.observe.lag import Lag
 from sidecar.observe.metrics import CONTENT_TYPE, Metrics
 from sidecar.observe.pulses import Pulses
 from sidecar.observe.status import Moment, mask, status
+
+with without_authorities():
+    from aiohttp import web
 
 _BACKLOG: Final = 128
 _LAST_ANSWERS: Final = 0.5

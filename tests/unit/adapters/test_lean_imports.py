@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
+import os
+import ssl
 import subprocess
 import sys
 
 import pytest
+
+from sidecar.adapters.lean_imports import remember_absent, without_authorities
 
 LOOK = """
 import sys
@@ -48,3 +53,38 @@ def test_guard_keeps_what_is_loaded() -> None:
         "import pygments\nfrom sidecar.adapters.lean_imports import lean\nwith lean():\n    import pygments as again"
     )
     assert loaded_after(f"{inside}\nassert again is sys.modules['pygments']") != "[]"
+
+
+def test_default_contexts_made_inside_of_the_block_trust_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What aiohttp makes for itself when it is imported loads nothing; afterwards the environment is as before."""
+    monkeypatch.setenv("SSL_CERT_DIR", "/somewhere")
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    with without_authorities():
+        context = ssl.create_default_context()
+    assert context.cert_store_stats() == {"x509": 0, "crl": 0, "x509_ca": 0}
+    assert context.verify_mode is ssl.CERT_REQUIRED
+    assert os.environ["SSL_CERT_DIR"] == "/somewhere"
+    assert "SSL_CERT_FILE" not in os.environ
+
+
+def test_the_web_server_loads_no_authorities() -> None:
+    """What aiohttp makes at import costs no time and no memory, and would rather fail than trust."""
+    look = (
+        "import sidecar.observe.web, aiohttp.connector as it, ssl\n"
+        "contexts = [each for each in vars(it).values() if isinstance(each, ssl.SSLContext)]\n"
+        "print(len(contexts) > 0, {each.cert_store_stats()['x509'] for each in contexts})"
+    )
+    run = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True, timeout=30)
+    assert run.stdout.strip() == "True {0}"
+
+
+def test_a_package_that_is_not_there_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A library that tries to import something ten times a request searches for it once."""
+    name = "a_package_that_is_not_there"
+    monkeypatch.delitem(sys.modules, name, raising=False)
+    remember_absent(name, "json")
+    monkeypatch.setattr(sys, "path", None)  # a search would fail over it
+    with pytest.raises(ModuleNotFoundError):
+        importlib.import_module(name)
+    assert sys.modules["json"] is not None
+    del sys.modules[name]
