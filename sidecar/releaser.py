@@ -42,12 +42,14 @@ class Rules:
 class Attempt:
     """How one attempt ended.
 
-    ``why`` is a sentence for people, empty where the result says it all. ``unknown``: the answer was a 404.
+    ``why`` is a sentence for people, empty where the result says it all. ``answered``: the server gave a definite
+    answer, whatever became of the record then. ``unknown``: that answer was a 404.
     ``again_at``: when the next attempt is due (loop time); None: the record is gone, or it is not ours to try again.
     """
 
     result: ReclaimResult
     why: str = ""
+    answered: bool = False
     unknown: bool = False
     again_at: float | None = None
 
@@ -197,17 +199,19 @@ class Releaser:
             if release.confirmed:
                 await self._ledger.erase(claimed)
                 self._releases.pop(claimed.name, None)
-                return Attempt(result=ReclaimResult.RELEASED, unknown=unknown)
+                return Attempt(result=ReclaimResult.RELEASED, answered=True, unknown=unknown)
             leaving = claimed.record.phase is Phase.HANDOVER
             left = await self._ledger.replace(claimed, releases.wanted(release, self._loop.time(), leaving=leaving))
         except Conflict:
             self._releases.pop(claimed.name, None)
-            return Attempt(result=ReclaimResult.CONFLICT, why="its record changed meanwhile", unknown=unknown)
+            why = "its record changed meanwhile"
+            return Attempt(result=ReclaimResult.CONFLICT, why=why, answered=True, unknown=unknown)
         self._releases[claimed.name] = release
         self._unchanged(left)
         return Attempt(
             result=ReclaimResult.RELEASED,
             why="released; the record stays for a second look",
+            answered=True,
             unknown=unknown,
             again_at=release.not_before,
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
@@ -12,6 +13,8 @@ from sidecar.core.records import SeatRecord
 
 TRIES: Final = 3
 """Attempts that may fail or meet a conflict before a seat is left for the next run."""
+
+_ASK: Final = 1.0
 
 
 class Fate(StrEnum):
@@ -78,11 +81,20 @@ class Teller(Protocol):
         """Take note that ``passed`` of ``whole`` seconds of a wait are over."""
 
 
-async def wait_until(at: float, text: str, teller: Teller) -> None:
-    """Wait until ``at`` (loop time), telling how far it is."""
+async def wait_until(
+    at: float, text: str, teller: Teller, changed: Callable[[], Awaitable[bool]] | None = None
+) -> None:
+    """Wait until ``at`` (loop time), telling how far it is; ``changed`` is asked every second and ends it sooner."""
     loop = asyncio.get_running_loop()
-    began = loop.time()
+    began = asked = loop.time()
     whole = max(at - began, 0.0)
+    told = False
     while (left := at - loop.time()) > 0:
-        teller.waits(text, whole - left, whole)
-        await asyncio.sleep(left if math.isinf(teller.pause) else min(left, teller.pause))
+        if not (told and math.isinf(teller.pause)):
+            teller.waits(text, whole - left, whole)
+            told = True
+        await asyncio.sleep(min(left, teller.pause, _ASK if changed is not None else math.inf))
+        if changed is not None and loop.time() - asked >= _ASK:
+            asked = loop.time()
+            if await changed():
+                return

@@ -17,7 +17,7 @@ from sidecar.core.reasons import Cause
 from sidecar.core.records import Phase, Standing
 from sidecar.errors import ActivationOutage, Conflict
 from sidecar.operate.results import TRIES, Fate, Result, Teller, result_of, wait_until
-from sidecar.operate.sweep import confirmed, spoken
+from sidecar.operate.sweep import changes, confirmed, spoken
 from sidecar.ports import Deactivation, ReclaimResult
 from sidecar.reclaim import Judged, Reclaimer
 from sidecar.releaser import Attempt
@@ -74,11 +74,11 @@ async def release_recorded(reclaimer: Reclaimer, it: Judged, wish: Wish, teller:
             why = "another process has claimed it and may be releasing it just now"
             if not wish.wait:
                 return result_of(record, Fate.WAITING, f"{why}: wait {CLAIM_TIME:.0f} s, or use --wait")
-            await wait_until(claimed, why, teller)
+            await wait_until(claimed, why, teller, changes(reclaimer, (it,)))
         else:
             attempt = await reclaimer.releaser.release(it.stored, Cause.OPERATOR)
             teller.step(f"{record.identity.deployment_id}: {spoken(attempt)}")
-            freed = freed or (attempt.result is ReclaimResult.RELEASED and not attempt.unknown)
+            freed = freed or (attempt.answered and not attempt.unknown)
             match attempt.result:
                 case ReclaimResult.RELEASED if attempt.again_at is None:
                     fate, why = confirmed(attempt, freed=freed)
@@ -97,8 +97,7 @@ async def release_recorded(reclaimer: Reclaimer, it: Judged, wish: Wish, teller:
         if not again:
             return result_of(record, Fate.ELSEWHERE, "its record is gone: its owner or another reclaimer finished it")
         it = again[0]
-        answered = attempt is not None and attempt.result is ReclaimResult.RELEASED
-        if answered and it.stored.record.phase in _TAKEN:
+        if freed and it.owner.standing is Standing.LIVE and it.stored.record.phase in _TAKEN:
             return result_of(record, Fate.ELSEWHERE, "it was released, and its owner has taken it again")
 
 

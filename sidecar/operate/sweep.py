@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Final
 
 from sidecar.core.orphans import Verdict
@@ -52,7 +53,8 @@ class Sweep:
                 self.strays = scan.strays
                 return self._results(scan)
             if at is not None:
-                await wait_until(at, self._reason(scan), self._teller)
+                claimed = [it for it in scan.judged if it.stored.record.claim is not None]
+                await wait_until(at, self._reason(scan), self._teller, changes(self._reclaimer, claimed))
             scan = await self._reclaimer.scan()
 
     async def _release(self, it: Judged) -> None:
@@ -61,7 +63,7 @@ class Sweep:
         self._last[name] = (record, attempt)
         if attempt.result is not ReclaimResult.RELEASED:
             self._tries[name] += 1
-        elif not attempt.unknown:
+        if attempt.answered and not attempt.unknown:
             self._freed.add(name)
         self._teller.step(f"{record.identity.deployment_id}: {spoken(attempt)}")
 
@@ -124,6 +126,22 @@ class Sweep:
                 if attempt is not None and attempt.result is not ReclaimResult.RELEASED:
                     return result_of(record, Fate.FAILED, attempt.why)
                 return result_of(record, Fate.WAITING, why)
+
+
+def changes(reclaimer: Reclaimer, judged: Sequence[Judged]) -> Callable[[], Awaitable[bool]] | None:
+    """Return a question whether any of these records is another by now; None where there is none to ask about.
+
+    Whoever has claimed a record is usually done in a moment: no reason to wait until the claim would lapse.
+    """
+    if not judged:
+        return None
+    before = {it.stored.name: it.stored.version for it in judged}
+
+    async def changed() -> bool:
+        scan = await reclaimer.look_again(before)
+        return {it.stored.name: it.stored.version for it in scan.judged} != before
+
+    return changed
 
 
 def forecast(scan: Scan, *, lease: float) -> tuple[Result, ...]:
