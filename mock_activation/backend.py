@@ -50,7 +50,7 @@ class Backend:
             (operation, answer): 0 for operation, outcomes in _POSSIBLE.items() for answer in (*outcomes, *NAMES)
         }
         """How many requests, by (operation, what was answered: an outcome, or the fault that took its place)."""
-        self._first_keys = {text: KeySpec(spec) if isinstance(spec, int) else spec for text, spec in keys.items()}
+        self._first_keys = self.pool.specs()
         self._first_switches = self.pool.switches
 
     def count(self, operation: Operation, answer: str) -> None:
@@ -61,7 +61,7 @@ class Backend:
     def reset(self) -> None:
         """Be as at the start: its keys and switches, no seats, faults or journal. Counters only ever grow."""
         self.pool.clear(self.now())
-        self.pool.replace(self._first_keys, self.now())
+        self.pool.revert(self._first_keys, self.now())
         self.pool.switches = self._first_switches
         self.faults.clear()
         self.journal.clear()

@@ -8,15 +8,17 @@ all stand on this one class, so a simulation sees exactly the answers that the n
     pool.activate("ABCD-...", "MSCL0123...", "1", now=0.0)   # -> Answer(200, "Ok", b"...", Outcome.ACTIVATED)
     pool.deactivate("ABCD-...", "MSCL0123...", now=1.0)      # -> Answer(200, "Ok", b"...", Outcome.RELEASED)
 
-A key is never in an answer, a change, a seat or a view: only its fingerprint is.
+A key is never in an answer, a change, a seat or a view: only its fingerprint is. The pool knows a key by the SHA-256 of
+its text, so that a state file can bring it back without having held it.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from mock_activation.answers import (
     ACTIVATION_FAILED,
@@ -34,7 +36,7 @@ from mock_activation.answers import (
     Outcome,
 )
 from mock_activation.licence_file import YEAR, product_part, render
-from mock_activation.secrecy import fingerprint
+from mock_activation.secrecy import FINGERPRINT_DIGITS, digest, fingerprint
 from mock_activation.switches import DeploymentIds, Phrases, Quantity, ReleaseBody, SamePair, Switches, UnknownPair
 
 _KEY = re.compile(r"[A-Za-z0-9]{4}(?:-[A-Za-z0-9]{4}){6,7}")
@@ -106,8 +108,19 @@ class KeyView:
     taken: tuple[Seat, ...]
 
 
+class Keeper(Protocol):
+    """Hears what is different, while it is: for a state file, which then reads the new value from the pool."""
+
+    def key_changed(self, key_digest: str) -> None:
+        """Note that a key was added, changed or removed."""
+
+    def seat_changed(self, key_digest: str, deployment: str) -> None:
+        """Note that a seat was taken, was asked for again, or became free."""
+
+
 @dataclass(slots=True)
 class _Key:
+    digest: str
     fingerprint: str
     spec: KeySpec
     product: str
@@ -127,8 +140,12 @@ class Pool:
     ) -> None:
         """Start with these keys (a number stands for that many seats) and no seat taken."""
         self.switches = switches or Switches()
+        self.keeper: Keeper | None = None
         self._on_change = on_change
         self._keys: dict[str, _Key] = {}
+        """By digest, in the order in which they were added."""
+        self._said: dict[str, _Key] = {}
+        """By text, as soon as somebody has said it: a digest for each request would be a waste."""
         for text, spec in (keys or {}).items():
             self.put(text, spec)
 
@@ -139,7 +156,7 @@ class Pool:
 
         Validated in the order key, deployment, quantity, then the key's state, then the quota (protocol.md section 1).
         """
-        known = self._keys.get(key) if key is not None else None
+        known = self._find(key)
         # A key that was put here is well-formed whatever it looks like; the shape only tells malformed from unknown.
         if known is None and (key is None or _KEY.fullmatch(key) is None):
             return self._invalid("Activation Key", Outcome.INVALID_KEY)
@@ -159,6 +176,8 @@ class Pool:
         if wanted > held and known.used + wanted - held > known.spec.seats:
             return self._failed(NO_SEATS_SENTENCE, Outcome.NO_SEATS)
         known.seats[deployment] = Seat(deployment, now if seat is None else seat.taken_at, now, wanted)
+        if self.keeper is not None:
+            self.keeper.seat_changed(known.digest, deployment)
         if wanted > held:
             known.used += wanted - held
             self._tell(now, known, deployment, Move.TAKEN)
@@ -168,7 +187,7 @@ class Pool:
 
     def deactivate(self, key: str | None, deployment: str | None, now: float) -> Answer:
         """Give a seat back; the key's state does not matter, a pair that is not active is told as such."""
-        known = self._keys.get(key) if key is not None else None
+        known = self._find(key)
         if known is None and (key is None or _KEY.fullmatch(key) is None):
             return self._invalid("Activation Key", Outcome.INVALID_KEY)
         if deployment is None or not self._is_deployment_id(deployment):
@@ -196,27 +215,41 @@ class Pool:
         spec = KeySpec(spec) if isinstance(spec, int) else spec
         if not key or spec.seats < 0:
             raise ValueError("a key must not be empty, and the number of its seats not be negative")
-        product = product_part(spec.product_id, spec.product_name, spec.licensed_to, spec.licensed_engines)
-        known = self._keys.get(key)
-        if known is None:
-            known = self._keys[key] = _Key(fingerprint(key), spec, product)
-        else:
-            known.spec, known.product = spec, product
+        known = self._put(digest(key), spec)
+        self._said[key] = known
         return known.fingerprint
 
     def replace(self, keys: Mapping[str, KeySpec], now: float) -> None:
         """Have exactly these keys; the seats of a key that stays are kept, those of one that goes are gone."""
-        for text in [text for text in self._keys if text not in keys]:
-            self._empty(self._keys[text], now)
-            del self._keys[text]
-        for text, spec in keys.items():
-            self.put(text, spec)
+        self.revert({digest(text): spec for text, spec in keys.items()}, now)
+
+    def revert(self, specs: Mapping[str, KeySpec], now: float) -> None:
+        """Do the same with keys by their digests: as ``specs`` told them."""
+        for key_digest in [key_digest for key_digest in self._keys if key_digest not in specs]:
+            self._remove(key_digest, now)
+        for key_digest, spec in specs.items():
+            self._put(key_digest, spec)
+
+    def specs(self) -> dict[str, KeySpec]:
+        """Return what each key allows, by the key's digest."""
+        return {key_digest: known.spec for key_digest, known in self._keys.items()}
+
+    def load(self, key_digest: str, spec: KeySpec, seats: Iterable[Seat]) -> None:
+        """Bring back a key with its seats, as they were kept; nobody hears of it."""
+        known = self._put(key_digest, spec)
+        known.seats = {seat.deployment: seat for seat in seats}
+        known.used = sum(seat.units for seat in known.seats.values())
+
+    def seat(self, key_digest: str, deployment: str) -> Seat | None:
+        """Return a seat, None if it is not taken."""
+        known = self._keys.get(key_digest)
+        return None if known is None else known.seats.get(deployment)
 
     def change(self, key_fingerprint: str, spec: KeySpec) -> bool:
         """Change a key named by its fingerprint; False if there is none."""
-        for text, known in self._keys.items():
+        for known in self._keys.values():
             if known.fingerprint == key_fingerprint:
-                self.put(text, spec)
+                self._put(known.digest, spec)
                 return True
         return False
 
@@ -250,7 +283,7 @@ class Pool:
 
     def fingerprint(self, key: str | None) -> str:
         """Return the fingerprint of what was sent as a key; empty if nothing was."""
-        known = self._keys.get(key) if key else None
+        known = self._find(key)
         return known.fingerprint if known is not None else fingerprint(key) if key else ""
 
     def shown(self, deployment: str | None) -> str:
@@ -261,10 +294,39 @@ class Pool:
 
     # -- inside ------------------------------------------------------------------------------------------------------
 
+    def _find(self, key: str | None) -> _Key | None:
+        if key is None:
+            return None
+        known = self._said.get(key)
+        if known is None:
+            known = self._keys.get(digest(key))
+            if known is not None:
+                self._said[key] = known
+        return known
+
+    def _put(self, key_digest: str, spec: KeySpec) -> _Key:
+        product = product_part(spec.product_id, spec.product_name, spec.licensed_to, spec.licensed_engines)
+        known = self._keys.get(key_digest)
+        if known is None:
+            known = self._keys[key_digest] = _Key(key_digest, key_digest[:FINGERPRINT_DIGITS], spec, product)
+        else:
+            known.spec, known.product = spec, product
+        if self.keeper is not None:
+            self.keeper.key_changed(key_digest)
+        return known
+
+    def _remove(self, key_digest: str, now: float) -> None:
+        removed = self._keys[key_digest]
+        self._empty(removed, now)
+        del self._keys[key_digest]
+        self._said = {text: known for text, known in self._said.items() if known is not removed}
+        if self.keeper is not None:
+            self.keeper.key_changed(key_digest)
+
     def _is_deployment_id(self, text: str) -> bool:
         # protocol.md section 1: `null` is what the vendor's scripts send when the product has no ID yet.
         if self.switches.deployment_ids is DeploymentIds.ANY:
-            if text == "null" or text in self._keys or _KEY.fullmatch(text) is not None:
+            if text == "null" or self._find(text) is not None or _KEY.fullmatch(text) is not None:
                 return False  # a key that somebody sent as the ID would be shown in the state
             return _ANY_ID.fullmatch(text) is not None
         return _STRICT_ID.fullmatch(text) is not None
@@ -287,6 +349,8 @@ class Pool:
 
     def _free(self, known: _Key, deployment: str, move: Move, now: float) -> None:
         known.used -= known.seats.pop(deployment).units
+        if self.keeper is not None:
+            self.keeper.seat_changed(known.digest, deployment)
         self._tell(now, known, deployment, move)
 
     def _empty(self, known: _Key, now: float) -> None:

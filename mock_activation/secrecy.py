@@ -17,9 +17,17 @@ MASK: Final = "***"
 _KEY_SHAPE: Final = re.compile(r"\b[A-Za-z0-9]{4}(?:(?:-|%2D)[A-Za-z0-9]{4}){6,7}\b", re.IGNORECASE)
 
 
+FINGERPRINT_DIGITS: Final = 12
+
+
+def digest(key: str) -> str:
+    """Return the key's SHA-256 in hex digits: what a state file holds in its place, to know the key again."""
+    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()
+
+
 def fingerprint(key: str) -> str:
     """Return the first 12 hex digits of the key's SHA-256: the only thing that is ever shown of it."""
-    return hashlib.sha256(key.encode(errors="surrogatepass")).hexdigest()[:12]
+    return digest(key)[:FINGERPRINT_DIGITS]
 
 
 def mask(text: str) -> str:
