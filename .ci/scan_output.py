@@ -16,6 +16,7 @@ SHAPE = re.compile(r"(?<![A-Za-z0-9-])[A-Za-z0-9]{4}(?:-[A-Za-z0-9]{4}){5,7}(?![
 SHORT_KEY = re.compile(r"""(?<=["'])(?=[A-Z0-9-]*[A-Z])[A-Z0-9]{4}(?:-[A-Z0-9]{4}){1,7}(?=["'])""")
 # protocol.md section 2: exactly 36 characters of 0-9a-f. No digest in common use has that length.
 API_KEY = re.compile(r"(?<![0-9A-Za-z])[0-9a-f]{36}(?![0-9A-Za-z])")
+HEX = frozenset("0123456789abcdef")
 SOURCES = ("tests", "docs", "mock_activation", "charts", "README.md")
 
 
@@ -44,12 +45,19 @@ def known_keys() -> set[str]:
     return keys
 
 
+def stands_in(key: str, line: str) -> bool:
+    """Tell whether the key stands in the line; for an API key, other than as a part of a longer digest."""
+    if key not in line:
+        return False
+    return not HEX.issuperset(key) or re.search(rf"(?<![0-9a-f]){key}(?![0-9a-f])", line) is not None
+
+
 def findings(path: Path, keys: set[str]) -> Iterator[tuple[int, str]]:
     """Yield line number and key for each key in one file of output."""
     with path.open(encoding="utf-8", errors="replace") as lines:
         for number, line in enumerate(lines, 1):
             shaped = {text for pattern in (SHAPE, API_KEY) for text in pattern.findall(line) if not is_picture(text)}
-            for key in sorted(shaped | {key for key in keys if key in line}):
+            for key in sorted(shaped | {key for key in keys if stands_in(key, line)}):
                 yield number, key
 
 

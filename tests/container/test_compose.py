@@ -31,7 +31,7 @@ def started(stack: Any) -> None:
 def records(stack: Any) -> list[dict[str, Any]]:
     """Return the seat records as the operator's command shows them."""
     shown = stack.engine.run("exec", stack.container("sidecar2"), "license-sidecar", "list", "--output", "json")
-    found: list[dict[str, Any]] = json.loads(shown)["records"]
+    found: list[dict[str, Any]] = json.loads(shown)["seats"]
     return found
 
 

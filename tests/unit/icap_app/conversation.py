@@ -115,5 +115,5 @@ async def refused(port: int) -> bool:
 async def until(condition: Any, *, within: float = 5.0) -> None:
     """Wait until a condition holds, looking often."""
     async with asyncio.timeout(within):
-        while not condition():  # noqa: ASYNC110 - what is waited for tells nobody
+        while not condition():
             await asyncio.sleep(0.005)

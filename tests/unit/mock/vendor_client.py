@@ -91,7 +91,7 @@ class Vendor:
 async def until(condition: Callable[[], object]) -> None:
     """Wait for something that is about to happen; five seconds at most."""
     async with asyncio.timeout(5):
-        while not condition():  # noqa: ASYNC110 - what is waited for happens inside a server that tells nobody
+        while not condition():
             await asyncio.sleep(0.005)
 
 
