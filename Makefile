@@ -5,6 +5,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 INTERACTIVE ?=
 PYTEST_ARGS ?=
+BENCH_ARGS ?=
+QUICK ?=
 IMAGE ?= license-sidecar:dev
 BASE_IMAGE ?=
 BUILD_IMAGE ?=
@@ -32,6 +34,9 @@ test: $(STAMP) ## everything that needs only Python
 
 test-container: $(STAMP) ## the image and the Compose file on a real Docker engine
 	@$(BIN)/python -m pytest tests/container $(PYTEST_ARGS)
+
+bench: $(STAMP) ## measure start, stop, memory, load and simulation, against a naive shell sidecar (QUICK=1: a minute)
+	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(BENCH_ARGS)
 
 image: ## build the container image (IMAGE, BASE_IMAGE, BUILD_IMAGE, BUILD_NETWORK choose other ones)
 	@docker build --quiet --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
