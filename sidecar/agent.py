@@ -138,11 +138,15 @@ class Agent:
         """Read the key folder every ``interval`` seconds, and at once when the machine asks for it."""
         while True:
             self._keys_wanted.clear()
-            snapshot = await self._ports.keys.poll()
-            if snapshot != self._state.key.snapshot:
-                self.feed(events.KeysSeen(snapshot=snapshot, luck=self._random.random()))
+            await self.read_keys()
             self._ports.observer.turned("keys", interval + 30.0)
             await self._pause(self._keys_wanted, interval)
+
+    async def read_keys(self) -> None:
+        """Read the key folder once."""
+        snapshot = await self._ports.keys.poll()
+        if snapshot != self._state.key.snapshot:
+            self.feed(events.KeysSeen(snapshot=snapshot, luck=self._random.random()))
 
     async def watch_port(self, interval: float) -> None:
         """Knock at the app's port every ``interval`` seconds: outside Kubernetes nothing else tells that it ended."""
@@ -188,6 +192,9 @@ class Agent:
             case commands.Follow(on=on):
                 if self._scout is not None:
                     self._scout.follow(on)
+                elif on:
+                    # Nobody looks (reclaim.enabled is off), so nothing is known to become free; not within this step.
+                    self._loop.call_soon(self.feed, events.ProspectsSeen(names=frozenset()))
             case commands.Exit(code=code):
                 if not self.finished.done():
                     self.finished.set_result(code)

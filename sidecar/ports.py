@@ -122,6 +122,8 @@ class ReclaimResult(StrEnum):
     """How an attempt to reclaim a seat ended (the label ``result`` of ``observability.md``)."""
 
     RELEASED = "released"
+    PENDING = "pending"
+    """Released, but its record stays for a second look: told, not counted, so that a seat counts once."""
     CONFLICT = "conflict"
     FAILED = "failed"
     UNKNOWN_KEY = "unknown_key"

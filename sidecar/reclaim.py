@@ -238,6 +238,8 @@ class Reclaimer:
         attempts: list[tuple[Judged, Attempt]] = []
         for it in judged:
             attempt = await self.releaser.release(it.stored)
-            self._observer.reclaimed(it.stored.record, attempt.result, attempt.why or it.judgement.why)
+            again = attempt.result is ReclaimResult.RELEASED and attempt.again_at is not None
+            result = ReclaimResult.PENDING if again else attempt.result
+            self._observer.reclaimed(it.stored.record, result, attempt.why or it.judgement.why)
             attempts.append((it, attempt))
         return tuple(attempts)

@@ -192,10 +192,14 @@ class KeyView:
 
 @dataclass(frozen=True, slots=True)
 class Prospects:
-    """Records whose seats will become free, while we wait for one."""
+    """Records whose seats will become free, while we wait for one; ``names`` is None until the ledger was looked at.
 
-    names: frozenset[str] = frozenset()
+    ``freed``: which refusal in the row was the last before one of them went; until it is asked again, a seat is there.
+    """
+
+    names: frozenset[str] | None = None
     waiting: int = 1
+    freed: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -360,7 +364,10 @@ def is_waiting(state: State) -> bool:
     refusal = state.server.refusal
     if refusal is None or refusal.reason is not Failure.NO_SEATS:
         return False
-    return bool(state.prospects.names) or any(
+    prospects = state.prospects
+    if prospects.names is None or prospects.names or prospects.freed == refusal.count:
+        return True
+    return any(
         not debt.answered and not debt.confirmed and _of_current_key(state, debt.record.identity)
         for debt in state.debts
     )

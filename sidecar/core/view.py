@@ -158,7 +158,8 @@ def _without_seat(state: State, now: float, *, started: bool, faults: tuple[str,
         return View(Stage.REFUSED, started, why, faults, "the other instance to end", next_at)
     if refusal is not None:
         if is_waiting(state):
-            why = f"all seats are in use, and one is about to become free: {refusal.sentence}"
+            prospect = "it is looked whether one" if state.prospects.names is None else "one"
+            why = f"all seats are in use, and {prospect} is about to become free: {refusal.sentence}"
             return View(Stage.WAITING, started, why, faults, "a seat", next_at)
         return View(Stage.REFUSED, started, refusal.sentence, faults, "the activation server", next_at)
     why = outage.message if outage is not None else "asks the activation server for a seat"

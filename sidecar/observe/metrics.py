@@ -161,8 +161,9 @@ class Metrics:
 
     def reclaimed(self, result: ReclaimResult) -> None:
         """Count an attempt to reclaim a seat; one that went as far as asking the server is a release too."""
-        self._reclaims.labels(result).inc()
-        if result in (ReclaimResult.RELEASED, ReclaimResult.FAILED):
+        if result is not ReclaimResult.PENDING:
+            self._reclaims.labels(result).inc()
+        if result in (ReclaimResult.RELEASED, ReclaimResult.PENDING, ReclaimResult.FAILED):
             self._releases.labels(Cause.RECLAIM).inc()
 
     def lag_from(self, worst: Callable[[], float]) -> None:
@@ -226,7 +227,8 @@ class Metrics:
             self._orphans.labels(phase)
         self._reclaims = self._counter("reclaims_total", "Attempts to take back the seats of others.", "result")
         for result in ReclaimResult:
-            self._reclaims.labels(result)
+            if result is not ReclaimResult.PENDING:
+                self._reclaims.labels(result)
         self._scan_failures = self._counter("reclaim_scan_failures_total", "Scans that could not be finished.")
         self._scanned_at = self._gauge("last_reclaim_scan_success_timestamp_seconds", "The last finished scan.")
 

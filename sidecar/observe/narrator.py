@@ -103,6 +103,7 @@ _OVER: Final = {
 
 _RECLAIMS: Final = {
     ReclaimResult.RELEASED: (INFO, "orphan's seat released"),
+    ReclaimResult.PENDING: (INFO, "orphan's seat released, to be looked at again"),
     ReclaimResult.CONFLICT: (DEBUG, "orphan claimed by another"),
     ReclaimResult.FAILED: (WARNING, "orphan's seat not released"),
     ReclaimResult.UNKNOWN_KEY: (WARNING, "seat under an unknown key"),
@@ -151,7 +152,7 @@ class Narrator:
         if reason:
             fields["reason"] = str(reason)
         if notice.text:
-            fields["why"] = notice.text
+            fields["key_fingerprint" if notice.occasion is Occasion.KEY_CHANGED else "why"] = notice.text
         self._log.log(level, event, **fields, **self._row(row))
 
     def scanned(self, _phases: dict[Phase, int], orphans: dict[Phase, int]) -> None:
@@ -175,7 +176,8 @@ class Narrator:
         identity = record.identity
         # A scan finds every record under an unknown key again: one row for the key, not for each record.
         about = identity.key_fingerprint if result is ReclaimResult.UNKNOWN_KEY else identity.name
-        row = self._repeats.tell(f"reclaim {result}", about, self._clock())
+        succeeded = result in (ReclaimResult.RELEASED, ReclaimResult.PENDING)
+        row = Row(1, self._clock()) if succeeded else self._repeats.tell(f"reclaim {result}", about, self._clock())
         if row is not None:
             level, event = _RECLAIMS[result]
             fields = {**_seat(identity), "owner": record.owner.pod}

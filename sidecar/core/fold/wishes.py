@@ -29,19 +29,21 @@ def keys_seen(state: State, now: float, event: KeysSeen) -> Folded:
         notices.append(Notice(occasion=Occasion.KEY_UNUSABLE, text=snapshot.fault))
     server = state.server
     if snapshot.current != (before.current if before is not None else None) and snapshot.current is not None:
-        notices.append(Notice(occasion=Occasion.KEY_CHANGED, text=f"key {snapshot.current}"))
+        notices.append(Notice(occasion=Occasion.KEY_CHANGED, text=snapshot.current))
         server = replace(server, refusal=None, not_before=now if server.refusal is not None else server.not_before)
     return replace(state, key=replace(state.key, snapshot=snapshot), server=server), notices
 
 
 def prospects_seen(state: State, now: float, event: ProspectsSeen) -> Folded:
     """Fold a look at the ledger while waiting: as soon as one of the seats waited for goes, ask again."""
-    went = state.prospects.names - event.names
-    server = state.server
+    before = state.prospects
+    went = (before.names or frozenset()) - event.names
+    freed, server = before.freed, state.server
     if went and server.refusal is not None and server.refusal.reason is Failure.NO_SEATS:
+        freed = server.refusal.count
         soon = now + points.freed_pause(event.waiting, event.luck)
         server = replace(server, not_before=min(server.not_before, soon))
-    return replace(state, prospects=Prospects(event.names, event.waiting), server=server), []
+    return replace(state, prospects=Prospects(event.names, event.waiting, freed), server=server), []
 
 
 def stop(state: State, now: float, event: Stop) -> Folded:

@@ -101,6 +101,8 @@ class Scene:
         self.told: list[tuple[float, Command]] = []
         self.exit_code: int | None = None
         self.restart_file = False
+        self.prospects: frozenset[str] = frozenset()
+        self._looks = False
         self._held: set[type] = set()
         self._said: dict[type, Callable[[Launch], Answer]] = {}
         self._version = 0
@@ -129,6 +131,10 @@ class Scene:
                 self.flying.remove(launch)
                 said = self._said.get(type(launch.command), self.truth)
                 self.feed(said(launch))
+            if self._looks:  # as the reclaimer does when it begins to follow the ledger
+                self._looks = False
+                self.feed(events.ProspectsSeen(names=self.prospects))
+                continue
             if self.wake_at > end:
                 break
             self.now = max(self.now, self.wake_at)
@@ -155,6 +161,8 @@ class Scene:
                     self.restart_file = True
                 case commands.RemoveRestartFile():
                     self.restart_file = False
+                case commands.Follow(on=on):
+                    self._looks = on
                 case _:
                     pass
         return todo

@@ -154,7 +154,8 @@ def test_restart_file_never_while_waiting() -> None:
     scene = Scene()
     scene.server.seats[KEY] = 0
     scene.begin()
-    scene.feed(ProspectsSeen(names=frozenset({"a"})))
+    scene.prospects = frozenset({"a"})
+    scene.feed(ProspectsSeen(names=scene.prospects))
     scene.run(600)
     assert scene.commanded(TouchRestartFile) == []
 

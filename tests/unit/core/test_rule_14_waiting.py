@@ -20,7 +20,8 @@ def full(**policy: object) -> Scene:
 
 def see(scene: Scene, *names: str, waiting: int = 1) -> None:
     """Tell of seats that are about to become free."""
-    scene.feed(events.ProspectsSeen(names=frozenset(names), waiting=waiting))
+    scene.prospects = frozenset(names)
+    scene.feed(events.ProspectsSeen(names=scene.prospects, waiting=waiting))
 
 
 def test_rule_14_nobody_about_to_leave_is_refused() -> None:
@@ -37,6 +38,28 @@ def test_rule_14_somebody_about_to_leave_is_waiting() -> None:
     scene.run(600)
     assert scene.stage is Stage.WAITING
     assert scene.commanded(TouchRestartFile) == []
+
+
+def test_rule_14_until_somebody_looked_it_is_waiting() -> None:
+    """The first "no seats" raises no alarm before it is known whether a seat is about to become free."""
+    scene = Scene()
+    scene.server.seats[KEY] = 0
+    scene.hold(Activate)
+    scene.begin()
+    (launch,) = scene.flying
+    scene.feed(scene.truth(launch))
+    assert scene.stage is Stage.WAITING
+
+
+def test_rule_14_between_the_end_of_another_and_our_own_turn_it_is_waiting() -> None:
+    """A seat has become free and is not asked for yet: no alarm in these seconds."""
+    scene = full()
+    see(scene, "a")
+    scene.luck = 0.9
+    see(scene, waiting=10)
+    assert scene.stage is Stage.WAITING
+    scene.run(6)
+    assert scene.stage is Stage.REFUSED, "somebody else was faster, and nobody else is about to leave"
 
 
 def test_rule_14_the_ledger_is_watched_only_while_waiting() -> None:
@@ -114,6 +137,7 @@ def test_rule_14_what_was_seen_while_waiting_is_forgotten_afterwards() -> None:
     scene.app.licensed = False
     scene.app.deployment_id = OTHER_ID
     scene.server.seats[KEY] = 0
+    scene.prospects = frozenset()
     scene.run(60)
     assert scene.stage is Stage.REFUSED
 
