@@ -68,6 +68,7 @@ class ActivationApi:
         if fault is None:
             return self._finish(request, entry, self._process(entry, key, deployment, quantity))
         entry.fault = fault.name
+        backend.journal.changed(entry)
         if fault.processed:
             answer = self._process(entry, key, deployment, quantity)
             changed = await self._carry_out(request, entry, fault)
@@ -126,6 +127,7 @@ class ActivationApi:
     def _close(self, entry: Entry, fate: Fate, answer: str) -> None:
         entry.fate = fate
         entry.done_at = self._backend.now()
+        self._backend.journal.changed(entry)
         self._backend.count(entry.operation, answer)
 
 

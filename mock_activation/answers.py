@@ -31,6 +31,9 @@ EXPIRED_SENTENCE: Final = (
 SUSPENDED_SENTENCE: Final = (
     "Could not activate your product because the Activation Key you provided is suspended. Open a support ticket."
 )
+WRONG_PRODUCT_SENTENCE: Final = (
+    "Could not activate your product because the Activation Key you provided belongs to another product."
+)
 NO_SEATS_SENTENCE: Final = (
     "Could not activate your product because all seats of your license are in use. "
     "Deactivate another deployment or open a support ticket."
@@ -48,6 +51,7 @@ class Outcome(StrEnum):
     UNKNOWN_KEY = "unknown_key"
     EXPIRED = "expired"
     SUSPENDED = "suspended"
+    WRONG_PRODUCT = "wrong_product"
     NO_SEATS = "no_seats"
     RELEASED = "released"
     NOT_ACTIVE = "not_active"

@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import Final
 
 from mock_activation.answers import Outcome
-from mock_activation.faults import NAMES, Faults, Operation
-from mock_activation.journal import Journal
+from mock_activation.events import Broadcast, Kind
+from mock_activation.faults import NAMES, Faults, Happening, Operation, Rule
+from mock_activation.journal import Entry, Journal
 from mock_activation.pool import Change, KeySpec, Pool
 from mock_activation.switches import Switches
 
+CALM: Final = "calm"
 HISTORY_LENGTH: Final = 100_000
 _INVALID: Final = (Outcome.INVALID_KEY, Outcome.INVALID_DEPLOYMENT)
 _POSSIBLE: Final[dict[Operation, tuple[Outcome, ...]]] = {
@@ -38,20 +41,58 @@ class Backend:
         switches: Switches | None = None,
         *,
         now: Callable[[], float] = time.time,
+        seed: int = 0,
     ) -> None:
-        """Start with these keys; ``now`` gives seconds since the epoch."""
-        self.now = now
+        """Start with these keys; ``now`` gives seconds since the epoch, ``seed`` is what the faults choose by."""
+        self._real_now = now
+        self.advanced = 0.0
+        """Seconds by which the clock was advanced."""
+        self.events = Broadcast()
+        """Tells whoever watches what happens."""
         self.history: deque[Change] = deque(maxlen=HISTORY_LENGTH)
         """The last seats that were taken and became free, oldest first."""
-        self.pool = Pool(keys, switches, on_change=self.history.append)
-        self.faults = Faults()
-        self.journal = Journal()
+        self.pool = Pool(keys, switches, on_change=self._seat_changed)
+        self.profile = CALM
+        """The name of the profile that was chosen last; rules may have been added since."""
+        self.faults = Faults(seed, now=self.now, on_event=self._fault_changed)
+        self.journal = Journal(on_change=self._journal_changed)
         self.requests: dict[tuple[str, str], int] = {
             (operation, answer): 0 for operation, outcomes in _POSSIBLE.items() for answer in (*outcomes, *NAMES)
         }
         """How many requests, by (operation, what was answered: an outcome, or the fault that took its place)."""
         self._first_keys = self.pool.specs()
         self._first_switches = self.pool.switches
+
+    def now(self) -> float:
+        """Return seconds since the epoch, by the clock that can be advanced."""
+        return self._real_now() + self.advanced
+
+    def advance(self, seconds: float) -> None:
+        """Let so many seconds have passed, for the keys' ends, the ages of seats and the faults' time windows."""
+        self.advanced += seconds
+        self.tell_state("clock")
+
+    def tell_state(self, what: str) -> None:
+        """Tell whoever watches that something is different that has no events of its own."""
+        self.events.publish(Kind.STATE, lambda: {"at": self.now(), "what": what})
+
+    def tell_profile(self) -> None:
+        """Tell whoever watches which profile and seed are in force."""
+        self.events.publish(Kind.PROFILE, lambda: {"at": self.now(), "name": self.profile, "seed": self.faults.seed})
+
+    def _seat_changed(self, change: Change) -> None:
+        self.history.append(change)
+        self.events.publish(Kind.SEATS, lambda: asdict(change))
+
+    def _journal_changed(self, entry: Entry) -> None:
+        self.events.publish(Kind.JOURNAL, lambda: asdict(entry))
+
+    def _fault_changed(self, happening: Happening, rule: Rule | None) -> None:
+        def tell() -> dict[str, object]:
+            about = {} if rule is None else {"number": rule.number, "fault": rule.fault.name, "fired": rule.fired}
+            return {"at": self.now(), "what": happening, **about}
+
+        self.events.publish(Kind.FAULTS, tell)
 
     def count(self, operation: Operation, answer: str) -> None:
         """Count one request that was dealt with."""
@@ -63,6 +104,10 @@ class Backend:
         self.pool.clear(self.now())
         self.pool.revert(self._first_keys, self.now())
         self.pool.switches = self._first_switches
+        self.advanced = 0.0
         self.faults.clear()
+        self.profile = CALM
         self.journal.clear()
         self.history.clear()
+        self.tell_profile()
+        self.tell_state("reset")

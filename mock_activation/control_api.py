@@ -6,21 +6,20 @@ was wrong and repeats nothing of it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 from prometheus_client import CONTENT_TYPE_LATEST
 
 from mock_activation import __version__
-from mock_activation.activation_api import LOG
 from mock_activation.backend import Backend
+from mock_activation.control_answers import MOST_BODY, answer, explain, problem, read_body
+from mock_activation.control_events import EventsApi
 from mock_activation.fault_input import parse_fault
-from mock_activation.faults import Cut, Delay, Fault, Hang, Operation, Reply, Rule
-from mock_activation.fields import InputError
+from mock_activation.faults import Delay, Fault, Operation, Reply, Rule
 from mock_activation.key_input import (
     parse_force_release,
     parse_key,
@@ -31,10 +30,7 @@ from mock_activation.key_input import (
 from mock_activation.licence_file import expiration_date
 from mock_activation.metrics import exposition, make_registry
 from mock_activation.pool import KeyView
-from mock_activation.secrecy import mask, where
-
-MOST_BODY: Final = 4 * 2**20
-_Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+from mock_activation.secrecy import mask
 
 
 class ControlApi:
@@ -45,12 +41,15 @@ class ControlApi:
         self._backend = backend
         self._ca_pem = ca_pem
         self._registry = make_registry(backend)
+        self._events = EventsApi(backend)
 
     def application(self) -> web.Application:
         """Return the application with all routes."""
-        app = web.Application(middlewares=[_explain], client_max_size=MOST_BODY)
+        app = web.Application(middlewares=[explain], client_max_size=MOST_BODY)
+        app.on_shutdown.append(self._events.stop)
         app.add_routes(
             [
+                *self._events.routes(),
                 web.get("/", self._index),
                 web.get("/health", self._health),
                 web.get("/metrics", self._metrics),
@@ -80,56 +79,56 @@ class ControlApi:
             for route in request.app.router.routes()
             if route.resource is not None and route.method != "HEAD"
         )
-        return _json({"mock_activation": __version__, "routes": routes})
+        return answer({"mock_activation": __version__, "routes": routes})
 
     async def _health(self, _request: web.Request) -> web.Response:
-        return _json({"status": "ok", "version": __version__})
+        return answer({"status": "ok", "version": __version__})
 
     async def _metrics(self, _request: web.Request) -> web.Response:
         return web.Response(body=exposition(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _ca(self, _request: web.Request) -> web.Response:
         if self._ca_pem is None:
-            return _problem(HTTPStatus.NOT_FOUND, "the activation port speaks plain HTTP (start it with --tls)")
+            return problem(HTTPStatus.NOT_FOUND, "the activation port speaks plain HTTP (start it with --tls)")
         return web.Response(body=self._ca_pem, content_type="application/x-pem-file")
 
     # -- keys and seats ----------------------------------------------------------------------------------------------
 
     async def _state(self, _request: web.Request) -> web.Response:
         now = self._backend.now()
-        return _json({"now": now, "keys": [_key(view, now, seats=True) for view in self._backend.pool.view()]})
+        return answer({"now": now, "keys": [_key(view, now, seats=True) for view in self._backend.pool.view()]})
 
     async def _keys(self, _request: web.Request) -> web.Response:
         now = self._backend.now()
-        return _json({"keys": [_key(view, now, seats=False) for view in self._backend.pool.view()]})
+        return answer({"keys": [_key(view, now, seats=False) for view in self._backend.pool.view()]})
 
     async def _replace_keys(self, request: web.Request) -> web.Response:
-        self._backend.pool.replace(parse_keys(await _body(request)), self._backend.now())
+        self._backend.pool.replace(parse_keys(await read_body(request)), self._backend.now())
         return await self._keys(request)
 
     async def _add_key(self, request: web.Request) -> web.Response:
-        key, spec = parse_key(await _body(request))
-        return _json({"fingerprint": self._backend.pool.put(key, spec)}, HTTPStatus.CREATED)
+        key, spec = parse_key(await read_body(request))
+        return answer({"fingerprint": self._backend.pool.put(key, spec)}, HTTPStatus.CREATED)
 
     async def _change_key(self, request: web.Request) -> web.Response:
         key_fingerprint = request.match_info["fingerprint"]
         for view in self._backend.pool.view():
             if view.fingerprint == key_fingerprint:
-                self._backend.pool.change(key_fingerprint, parse_key_change(await _body(request), view.spec))
+                self._backend.pool.change(key_fingerprint, parse_key_change(await read_body(request), view.spec))
                 return await self._keys(request)
-        return _problem(HTTPStatus.NOT_FOUND, "no key has this fingerprint")
+        return problem(HTTPStatus.NOT_FOUND, "no key has this fingerprint")
 
     async def _force_release(self, request: web.Request) -> web.Response:
-        key_fingerprint, deployment = parse_force_release(await _body(request))
+        key_fingerprint, deployment = parse_force_release(await read_body(request))
         if self._backend.pool.force_release(key_fingerprint, deployment, self._backend.now()):
-            return _json({"released": True})
-        return _problem(HTTPStatus.NOT_FOUND, "this seat is not taken")
+            return answer({"released": True})
+        return problem(HTTPStatus.NOT_FOUND, "this seat is not taken")
 
     async def _switches(self, _request: web.Request) -> web.Response:
-        return _json(asdict(self._backend.pool.switches))
+        return answer(asdict(self._backend.pool.switches))
 
     async def _change_switches(self, request: web.Request) -> web.Response:
-        self._backend.pool.switches = parse_switches(await _body(request), self._backend.pool.switches)
+        self._backend.pool.switches = parse_switches(await read_body(request), self._backend.pool.switches)
         return await self._switches(request)
 
     # -- journal and faults ------------------------------------------------------------------------------------------
@@ -138,78 +137,37 @@ class ControlApi:
         wanted = dict(request.query)
         operation, deployment = wanted.pop("operation", None), wanted.pop("deployment", None)
         if wanted:
-            return _problem(HTTPStatus.BAD_REQUEST, "the journal can be asked for operation and deployment only")
+            return problem(HTTPStatus.BAD_REQUEST, "the journal can be asked for operation and deployment only")
         if operation is not None and operation not in list(Operation):
-            return _problem(HTTPStatus.BAD_REQUEST, f"operation must be one of {', '.join(Operation)}")
+            return problem(HTTPStatus.BAD_REQUEST, f"operation must be one of {', '.join(Operation)}")
         entries = self._backend.journal.entries(
             operation=None if operation is None else Operation(operation), deployment=deployment
         )
-        return _json({"entries": [asdict(entry) for entry in entries]})
+        return answer({"entries": [asdict(entry) for entry in entries]})
 
     async def _clear_journal(self, _request: web.Request) -> web.Response:
         self._backend.journal.clear()
-        return _json({"cleared": True})
+        return answer({"cleared": True})
 
     async def _faults(self, _request: web.Request) -> web.Response:
-        return _json({"faults": [_rule(rule) for rule in self._backend.faults.rules()]})
+        return answer({"faults": [_rule(rule) for rule in self._backend.faults.rules()]})
 
     async def _add_fault(self, request: web.Request) -> web.Response:
-        return _json({"number": self._backend.faults.add(parse_fault(await _body(request)))}, HTTPStatus.CREATED)
+        return answer({"number": self._backend.faults.add(parse_fault(await read_body(request)))}, HTTPStatus.CREATED)
 
     async def _clear_faults(self, _request: web.Request) -> web.Response:
         self._backend.faults.clear()
-        return _json({"cleared": True})
+        return answer({"cleared": True})
 
     async def _remove_fault(self, request: web.Request) -> web.Response:
         number = request.match_info["number"]
         if number.isascii() and number.isdigit() and len(number) < 10 and self._backend.faults.remove(int(number)):  # noqa: PLR2004 - no fault has that many digits
-            return _json({"removed": True})
-        return _problem(HTTPStatus.NOT_FOUND, "no fault has this number")
+            return answer({"removed": True})
+        return problem(HTTPStatus.NOT_FOUND, "no fault has this number")
 
     async def _reset(self, _request: web.Request) -> web.Response:
         self._backend.reset()
-        return _json({"reset": True})
-
-
-@web.middleware
-async def _explain(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    """Turn every failure into JSON that says what was wrong."""
-    try:
-        return await handler(request)
-    except InputError as error:
-        return _problem(HTTPStatus.BAD_REQUEST, *error.faults)
-    except web.HTTPMethodNotAllowed as error:
-        allowed = ", ".join(sorted(error.allowed_methods))
-        response = _problem(HTTPStatus.METHOD_NOT_ALLOWED, f"this route knows {allowed}")
-        response.headers["Allow"] = allowed
-        return response
-    except web.HTTPNotFound:
-        return _problem(HTTPStatus.NOT_FOUND, "there is no such route; GET / lists all of them")
-    except web.HTTPRequestEntityTooLarge:
-        return _problem(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, f"a body may have {MOST_BODY} bytes at most")
-    except web.HTTPException as error:
-        return _problem(HTTPStatus(error.status), error.reason)
-    except Exception as error:  # noqa: BLE001 - a bug must not reach aiohttp's log, which would print its message
-        LOG.error("a bug in the mock: %s", where(error))
-        return _problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug in the mock, see its log")
-
-
-async def _body(request: web.Request) -> Any:
-    raw = await request.read()
-    try:
-        return json.loads(raw)
-    except json.JSONDecodeError as error:
-        raise InputError(f"the body is not JSON (line {error.lineno}, column {error.colno})") from None
-    except (ValueError, RecursionError):  # bytes that are no text, numbers with thousands of digits, deep nesting
-        raise InputError("the body is not JSON that can be used") from None
-
-
-def _json(data: object, status: HTTPStatus = HTTPStatus.OK) -> web.Response:
-    return web.Response(status=status, text=json.dumps(data, indent=2) + "\n", content_type="application/json")
-
-
-def _problem(status: HTTPStatus, *faults: str) -> web.Response:
-    return _json({"error": mask("; ".join(faults)), "faults": [mask(fault) for fault in faults]}, status)
+        return answer({"reset": True})
 
 
 def _key(view: KeyView, now: float, *, seats: bool) -> dict[str, Any]:
@@ -257,5 +215,5 @@ def _effect(fault: Fault) -> Mapping[str, Any]:
             return {"seconds": seconds}
         case Reply(status, _body, _content_type, retry_after):
             return {"status": status, "retry_after": retry_after}
-        case Cut() | Hang():
+        case _:
             return {}

@@ -6,6 +6,7 @@ Bounded, so that a mock that runs for weeks does not grow. It decides nothing.
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
@@ -49,10 +50,13 @@ class Entry:
 class Journal:
     """The last requests."""
 
-    def __init__(self, length: int = DEFAULT_LENGTH) -> None:
-        """Keep at most ``length`` entries."""
+    def __init__(
+        self, length: int = DEFAULT_LENGTH, *, on_change: Callable[[Entry], None] = lambda _entry: None
+    ) -> None:
+        """Keep at most ``length`` entries; ``on_change`` hears of each that is held back or done with."""
         self._entries: deque[Entry] = deque(maxlen=length)
         self._last = 0
+        self.changed = on_change
 
     def open(self, at: float, operation: Operation, key_fingerprint: str, deployment: str, quantity: str) -> Entry:
         """Note a request at its arrival; whoever handles it fills in the rest."""
