@@ -139,7 +139,8 @@ def _after(due: float, work: Iterable[Wish]) -> Work:
 
 
 def _ledger_work(state: State, now: float) -> Work:
-    return _after(state.ledger.not_before, _ledger_wishes(state, now))
+    wishes, earliest = _ledger_wishes(state, now), state.ledger.not_before
+    return wishes if earliest <= now else _after(earliest, wishes)
 
 
 def _ledger_wishes(state: State, now: float) -> Iterator[tuple[float, LedgerCommand | None]]:
