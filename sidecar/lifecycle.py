@@ -7,11 +7,12 @@ last act is ``leave``, inside of the loop: closing the loop would wait for threa
 
 from __future__ import annotations
 
+import _thread
 import asyncio
 import faulthandler
 import os
 import sys
-import threading
+import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -66,15 +67,16 @@ def arm_watchdog(budget: float) -> None:
     """End the process when the budget is over, whatever hangs: a look-up in a thread, a blocked loop, an exit handler.
 
     The thread needs the interpreter's lock; behind it stands the C thread of ``faulthandler``, which does not, and
-    whose traceback shows no values.
+    whose traceback shows no values. Called by a signal's handler: ``threading.Thread`` would take locks that the code
+    which was interrupted may hold.
     """
-    threading.Thread(target=_enforce, args=(budget,), name="watchdog", daemon=True).start()
+    _thread.start_new_thread(_enforce, (budget,))
     with suppress(ValueError, OSError, AttributeError):  # no usable standard error
         faulthandler.dump_traceback_later(budget + 1.0, exit=True)
 
 
 def _enforce(budget: float) -> None:
-    threading.Event().wait(budget)
+    time.sleep(budget)
     with suppress(OSError):
         os.write(2, b"license-sidecar: the shutdown's budget is over; what is not released is left to the peers\n")
     os._exit(UNREACHABLE)
@@ -90,7 +92,7 @@ def leave(code: int) -> NoReturn:
 
 async def run(life: Life, signals: StopSignals) -> NoReturn:
     """Live until told to stop or until the machine ends by itself, then ``life.leave`` with the exit code."""
-    arrivals = signals.attach(asyncio.get_running_loop())
+    arrivals = signals.attach(asyncio.get_running_loop(), alarm=lambda: arm_watchdog(life.drain + life.budget))
     life.listening(await life.web.start())
     try:
         async with asyncio.TaskGroup() as ops:
@@ -136,11 +138,15 @@ async def _pulse(observer: Observer) -> None:
 async def _stop(life: Life, arrivals: asyncio.Queue[int], senses: asyncio.Task[None]) -> None:
     await arrivals.get()
     loop = asyncio.get_running_loop()
-    arm_watchdog(life.drain + life.budget)
     deadline = loop.time() + life.drain + max(life.budget - MARGIN, life.budget / 2)
     senses.cancel()
     for name in ("keys", "port", "reclaimer", "pulse", LOOP):
         life.observer.ended(name)
+    if life.watches_keys and life.agent.state.key.snapshot is None:
+        # Told to stop before the first look at the keys: without them the seat of an earlier life could not go back.
+        with suppress(TimeoutError):
+            async with asyncio.timeout(life.budget / 4):
+                await life.agent.read_keys()
     life.agent.stop(deadline, release=life.release)
     while True:
         await arrivals.get()

@@ -33,8 +33,8 @@ from sidecar.stop_signals import StopSignals
 class Point:
     """Where it happens: ``port`` is ledger, server or app; ``when`` before or after; at the ``nth`` call that fits.
 
-    ``phase``: only calls about a record in this phase count (empty: all). ``deed``: kill, or block (the event loop
-    stops turning).
+    ``phase``: only calls about a record in this phase count (empty: all). ``deed``: ``kill``; ``block`` (the event loop
+    stops turning); ``thread`` (the call hangs in an executor's thread for ever, as the look-up of a name does).
     """
 
     port: str
@@ -63,12 +63,12 @@ class Mortal:
         async def call(*given: Any) -> Any:
             now = self._fits(given)
             if now and self._point.when == "before":
-                self._end()
+                await self._end()
             try:
                 return await method(*given)
             finally:
                 if now and self._point.when == "after":
-                    self._end()
+                    await self._end()
 
         return call
 
@@ -78,10 +78,14 @@ class Mortal:
         self._count += 1
         return self._count == self._point.nth
 
-    def _end(self) -> None:
-        if self._point.deed == "block":
-            time.sleep(3600)
-        os.kill(os.getpid(), signal.SIGKILL)
+    async def _end(self) -> None:
+        match self._point.deed:
+            case "block":
+                time.sleep(3600)  # noqa: ASYNC251 - that is the point of it
+            case "thread":
+                await asyncio.get_running_loop().run_in_executor(None, time.sleep, 3600)
+            case _:
+                os.kill(os.getpid(), signal.SIGKILL)
 
 
 def _phase(value: object) -> str:

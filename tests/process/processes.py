@@ -40,12 +40,14 @@ def until(what: str, condition: Callable[[], T], *, limit: float = LIMIT, story:
         time.sleep(POLL)
 
 
-def ask(url: str, body: Mapping[str, Any] | None = None, *, method: str | None = None) -> tuple[int, str]:
+def ask(
+    url: str, body: Mapping[str, Any] | None = None, *, method: str | None = None, limit: float = 5
+) -> tuple[int, str]:
     """Make one HTTP request past every proxy; return status and text, 0 and the reason if nobody answers."""
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, method=method)
     try:
-        with _OPENER.open(request, timeout=5) as answer:
+        with _OPENER.open(request, timeout=limit) as answer:
             return answer.status, answer.read().decode("utf-8", "replace")
     except urllib.error.HTTPError as error:
         with error:

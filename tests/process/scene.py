@@ -166,9 +166,9 @@ class Sidecar:
             self._port = until(f"{self.process.name} to listen", started, story=self.process.printed)
         return self._port
 
-    def get(self, path: str) -> tuple[int, str]:
+    def get(self, path: str, *, limit: float = 5) -> tuple[int, str]:
         """Ask its HTTP side; status 0: nobody answers."""
-        return ask(f"http://127.0.0.1:{self.port}{path}")
+        return ask(f"http://127.0.0.1:{self.port}{path}", limit=limit)
 
     def status(self) -> dict[str, Any]:
         """Return what ``/status`` shows."""
