@@ -108,7 +108,7 @@ class Fault:
     name: str
     effect: Effect
     processed: bool = False
-    operation: Operation | None = None
+    operation: StrEnum | None = None
     deployment: str | None = None
     key_fingerprint: str | None = None
     times: int | None = None
@@ -119,7 +119,7 @@ class Fault:
     window: Window | None = None
     wait: float = 0.0
 
-    def matches(self, operation: Operation, deployment: str | None, key_fingerprint: str) -> bool:
+    def matches(self, operation: StrEnum, deployment: str | None, key_fingerprint: str) -> bool:
         """Tell whether this rule is about this request."""
         return (
             self.operation in (None, operation)
@@ -252,7 +252,7 @@ class Faults:
         """Return the rules in order, used up ones included."""
         return tuple(self._rules)
 
-    def pick(self, operation: Operation, deployment: str | None, key_fingerprint: str) -> Fault | None:
+    def pick(self, operation: StrEnum, deployment: str | None, key_fingerprint: str) -> Fault | None:
         """Return what shall happen to this request, counting it; None: the right answer.
 
         What was left to chance is decided in what is returned: a delay is a fixed one, garbage has its bytes.
