@@ -18,6 +18,7 @@ from mock_activation.backend import Backend
 from mock_activation.faults import Cut, Delay, Fault, Hang, Operation, Reply
 from mock_activation.journal import Entry, Fate
 from mock_activation.secrecy import where
+from mock_activation.state_file import StateError
 
 LOG: Final = logging.getLogger("mock_activation")
 _SERVER: Final = f"mock-activation/{__version__}"
@@ -52,6 +53,9 @@ class ActivationApi:
             return await self._serve(request, operation)
         except _StoppedError:
             return _cut(request)
+        except StateError as error:
+            LOG.error("%s", error)
+            return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the state file cannot be written: try again\n")
         except Exception as error:  # noqa: BLE001 - a bug must not reach aiohttp's log, which would print its message
             LOG.error("a bug in the mock: %s", where(error))
             return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug in the mock, see its log\n")
@@ -66,23 +70,29 @@ class ActivationApi:
         )
         fault = backend.faults.pick(operation, deployment, key_fingerprint) if backend.faults else None
         if fault is None:
-            return self._finish(request, entry, self._process(entry, key, deployment, quantity))
+            return self._finish(request, entry, await self._process(entry, key, deployment, quantity))
         entry.fault = fault.name
         backend.journal.changed(entry)
         if fault.processed:
-            answer = self._process(entry, key, deployment, quantity)
+            answer = await self._process(entry, key, deployment, quantity)
             changed = await self._carry_out(request, entry, fault)
             return changed or self._finish(request, entry, answer)
         changed = await self._carry_out(request, entry, fault)
-        return changed or self._finish(request, entry, self._process(entry, key, deployment, quantity))
+        return changed or self._finish(request, entry, await self._process(entry, key, deployment, quantity))
 
-    def _process(self, entry: Entry, key: str | None, deployment: str | None, quantity: str | None) -> Answer:
+    async def _process(self, entry: Entry, key: str | None, deployment: str | None, quantity: str | None) -> Answer:
         pool, now = self._backend.pool, self._backend.now()
         if entry.operation is Operation.ACTIVATION:
             answer = pool.activate(key, deployment, quantity, now)
         else:
             answer = pool.deactivate(key, deployment, now)
         entry.outcome = answer.outcome
+        try:
+            await self._backend.saved()
+        except StateError:
+            entry.status = HTTPStatus.INTERNAL_SERVER_ERROR
+            self._close(entry, Fate.ANSWERED, answer.outcome)
+            raise
         return answer
 
     async def _carry_out(self, request: web.BaseRequest, entry: Entry, fault: Fault) -> web.StreamResponse | None:

@@ -9,6 +9,7 @@ from dataclasses import asdict
 from typing import Final
 
 from mock_activation.answers import Outcome
+from mock_activation.commits import Commits
 from mock_activation.events import Broadcast, Kind
 from mock_activation.faults import NAMES, Faults, Happening, Operation, Rule
 from mock_activation.journal import Entry, Journal
@@ -60,8 +61,19 @@ class Backend:
             (operation, answer): 0 for operation, outcomes in _POSSIBLE.items() for answer in (*outcomes, *NAMES)
         }
         """How many requests, by (operation, what was answered: an outcome, or the fault that took its place)."""
+        self.commits: Commits | None = None
+        """What writes the state file, if there is one."""
+        self.begin_here()
+
+    def begin_here(self) -> None:
+        """Let a reset return to the keys and switches of now."""
         self._first_keys = self.pool.specs()
         self._first_switches = self.pool.switches
+
+    async def saved(self) -> None:
+        """Return when everything that happened up to now may be answered. Raises ``StateError``."""
+        if self.commits is not None:
+            await self.commits.saved()
 
     def now(self) -> float:
         """Return seconds since the epoch, by the clock that can be advanced."""

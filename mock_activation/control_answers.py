@@ -15,6 +15,7 @@ from aiohttp import web
 from mock_activation.activation_api import LOG
 from mock_activation.fields import InputError
 from mock_activation.secrecy import mask, where
+from mock_activation.state_file import StateError
 
 MOST_BODY: Final = 4 * 2**20
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -40,6 +41,9 @@ async def explain(request: web.Request, handler: Handler) -> web.StreamResponse:
         return problem(HTTPStatus(error.status), error.reason)
     except (ConnectionError, TimeoutError):
         raise  # the client has gone: there is nobody to explain anything to
+    except StateError as error:
+        LOG.error("%s", error)
+        return problem(HTTPStatus.INTERNAL_SERVER_ERROR, str(error))
     except Exception as error:  # noqa: BLE001 - a bug must not reach aiohttp's log, which would print its message
         LOG.error("a bug in the mock: %s", where(error))
         return problem(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug in the mock, see its log")

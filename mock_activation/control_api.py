@@ -16,7 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from mock_activation import __version__
 from mock_activation.backend import Backend
-from mock_activation.control_answers import MOST_BODY, answer, explain, problem, read_body
+from mock_activation.control_answers import MOST_BODY, Handler, answer, explain, problem, read_body
 from mock_activation.control_events import EventsApi
 from mock_activation.fault_input import parse_fault
 from mock_activation.faults import Delay, Fault, Operation, Reply, Rule
@@ -45,7 +45,7 @@ class ControlApi:
 
     def application(self) -> web.Application:
         """Return the application with all routes."""
-        app = web.Application(middlewares=[explain], client_max_size=MOST_BODY)
+        app = web.Application(middlewares=[explain, self._save], client_max_size=MOST_BODY)
         app.on_shutdown.append(self._events.stop)
         app.add_routes(
             [
@@ -72,6 +72,13 @@ class ControlApi:
             ]
         )
         return app
+
+    @web.middleware
+    async def _save(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Answer nothing that is not on the disk."""
+        response = await handler(request)
+        await self._backend.saved()
+        return response
 
     async def _index(self, request: web.Request) -> web.Response:
         routes = sorted(

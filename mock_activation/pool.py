@@ -235,9 +235,13 @@ class Pool:
         return {key_digest: known.spec for key_digest, known in self._keys.items()}
 
     def load(self, key_digest: str, spec: KeySpec, seats: Iterable[Seat]) -> None:
-        """Bring back a key with its seats, as they were kept; nobody hears of it."""
+        """Bring back a key with exactly these seats, as they were kept; it is no change of hands."""
         known = self._put(key_digest, spec)
+        before = known.seats
         known.seats = {seat.deployment: seat for seat in seats}
+        if self.keeper is not None:
+            for deployment in before | known.seats:
+                self.keeper.seat_changed(key_digest, deployment)
         known.used = sum(seat.units for seat in known.seats.values())
 
     def seat(self, key_digest: str, deployment: str) -> Seat | None:

@@ -20,6 +20,7 @@ from mock_activation.exits import CONFIGURATION, DONE
 from mock_activation.fields import InputError
 from mock_activation.key_input import read_key_file
 from mock_activation.server import ListenError, MockActivation
+from mock_activation.state_file import StateError
 from mock_activation.switches import POSITIONS, Switches
 
 _EPILOG = """\
@@ -60,6 +61,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
     )
     listen.add_argument("--prefix", default="", metavar="/PATH", help="path before /activation and /deactivation")
     listen.add_argument("--keys", type=Path, metavar="FILE", help="YAML file with the keys and their seats")
+    listen.add_argument("--state", type=Path, metavar="FILE", help="keep keys and seats there, over every restart")
     listen.add_argument("--ready-file", type=Path, metavar="FILE", help="write the line of JSON there too, when ready")
     tls = parser.add_argument_group("TLS")
     tls.add_argument("--tls", action="store_true", help="speak TLS on the activation port, with a CA made at start")
@@ -74,8 +76,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
             dest=name,
             type=str,
             choices=list(map(str, positions)),
-            default=str(getattr(Switches(), name)),
-            help=f"{_SWITCH_HELP[name]} (default %(default)s)",
+            help=f"{_SWITCH_HELP[name]} (default {getattr(Switches(), name)})",
         )
 
 
@@ -86,7 +87,11 @@ def run(arguments: argparse.Namespace) -> int:
         keys = read_key_file(arguments.keys) if arguments.keys else {}
         mock = MockActivation(
             keys,
-            switches=Switches(**{name: kind(getattr(arguments, name)) for name, kind in POSITIONS.items()}),  # type: ignore[arg-type] # each is a position of its own switch
+            switches={
+                name: kind(getattr(arguments, name))
+                for name, kind in POSITIONS.items()
+                if getattr(arguments, name) is not None
+            },
             host=arguments.host,
             port=arguments.port,
             control_host=arguments.control_host,
@@ -94,10 +99,13 @@ def run(arguments: argparse.Namespace) -> int:
             prefix=arguments.prefix,
             tls=arguments.tls or arguments.ca_out is not None,
             tls_names=tuple(arguments.tls_name),
+            state=arguments.state,
         )
         return asyncio.run(_serve(mock, arguments.ready_file, arguments.ca_out))
     except InputError as error:
         faults: tuple[str, ...] = error.faults
+    except StateError as error:
+        faults = (f"--state {error}",)
     except ListenError as error:
         faults = (f"{error.setting}: {error.strerror}",)
     for fault in faults:

@@ -15,6 +15,10 @@ import time
 from collections import deque
 from collections.abc import Callable, Mapping
 from contextlib import AsyncExitStack
+from dataclasses import asdict, replace
+from enum import StrEnum
+from functools import partial
+from pathlib import Path
 from typing import Final, Self
 
 from aiohttp import web
@@ -25,6 +29,7 @@ from mock_activation.control_api import ControlApi
 from mock_activation.faults import Faults
 from mock_activation.fields import InputError
 from mock_activation.journal import Journal
+from mock_activation.keeping import keep, let_go
 from mock_activation.pool import Change, KeySpec, Pool
 from mock_activation.switches import Switches
 
@@ -61,7 +66,7 @@ class MockActivation:
         self,
         keys: Mapping[str, KeySpec | int] | None = None,
         *,
-        switches: Switches | None = None,
+        switches: Switches | Mapping[str, StrEnum] | None = None,
         host: str = "127.0.0.1",
         port: int = 0,
         control_host: str | None = None,
@@ -70,12 +75,16 @@ class MockActivation:
         tls: bool = False,
         tls_names: tuple[str, ...] = (),
         now: Callable[[], float] = time.time,
+        state: Path | None = None,
     ) -> None:
         """Prepare; nothing listens yet. A port of 0 is a free one; ``tls_names`` join localhost in the certificate.
 
+        ``switches`` may name only some. ``state`` is the file that keeps keys and seats; without one they end with us.
         Raises ``InputError`` for an impossible prefix.
         """
-        self.backend = Backend(keys or {}, switches, now=now)
+        named = asdict(switches) if isinstance(switches, Switches) else dict(switches or {})
+        self._keep = None if state is None else partial(keep, path=state, named_switches=named)
+        self.backend = Backend(keys or {}, replace(Switches(), **named), now=now)
         self.url = ""
         """Where the sidecar shall be pointed to, prefix included; known once it listens."""
         self.control_url = ""
@@ -110,8 +119,11 @@ class MockActivation:
         return self.backend.history
 
     async def __aenter__(self) -> Self:
-        """Listen on both ports. Raises ``ListenError``."""
+        """Open the state file, listen on both ports. Raises ``StateError`` and ``ListenError``."""
         async with AsyncExitStack() as stack:
+            if self._keep is not None:
+                self._keep(self.backend)
+                stack.callback(let_go, self.backend)
             context = self._make_tls() if self._tls else None
             api = ActivationApi(self.backend, self._prefix)
             activation = web.ServerRunner(
