@@ -16,6 +16,7 @@ from prometheus_client import CONTENT_TYPE_LATEST
 
 from mock_activation import __version__
 from mock_activation.backend import Backend
+from mock_activation.console_api import ConsoleApi, redirect, refuse_other_sites, wants_page
 from mock_activation.control_answers import MOST_BODY, Handler, answer, explain, problem, read_body
 from mock_activation.control_events import EventsApi
 from mock_activation.fault_input import parse_fault
@@ -42,14 +43,16 @@ class ControlApi:
         self._ca_pem = ca_pem
         self._registry = make_registry(backend)
         self._events = EventsApi(backend)
+        self._console = ConsoleApi(backend)
 
     def application(self) -> web.Application:
         """Return the application with all routes."""
-        app = web.Application(middlewares=[explain, self._save], client_max_size=MOST_BODY)
+        app = web.Application(middlewares=[explain, refuse_other_sites, self._save], client_max_size=MOST_BODY)
         app.on_shutdown.append(self._events.stop)
         app.add_routes(
             [
                 *self._events.routes(),
+                *self._console.routes(),
                 web.get("/", self._index),
                 web.get("/health", self._health),
                 web.get("/metrics", self._metrics),
@@ -81,6 +84,8 @@ class ControlApi:
         return response
 
     async def _index(self, request: web.Request) -> web.Response:
+        if wants_page(request):
+            return await redirect(request)
         routes = sorted(
             f"{route.method} {route.resource.canonical}"
             for route in request.app.router.routes()
