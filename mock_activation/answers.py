@@ -14,6 +14,7 @@ ACTIVATION_FAILED: Final = "Activation failed"
 DEACTIVATION_FAILED: Final = "Deactivation failed"
 INVALID: Final = "Invalid parameter"
 NOT_FOUND: Final = "Not Found"
+BAD_REQUEST: Final = "Bad Request"
 
 # Documented, letter by letter.
 INVALID_SENTENCE: Final = (
@@ -38,6 +39,7 @@ NO_SEATS_SENTENCE: Final = (
     "Could not activate your product because all seats of your license are in use. "
     "Deactivate another deployment or open a support ticket."
 )
+VAGUE_SENTENCE: Final = "Could not activate your product. Open a support ticket if problem persist."
 NOT_ACTIVE_SENTENCE: Final = "Could not deactivate your product because this deployment is not active."
 
 

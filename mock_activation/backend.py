@@ -27,6 +27,7 @@ _POSSIBLE: Final[dict[Operation, tuple[Outcome, ...]]] = {
         Outcome.UNKNOWN_KEY,
         Outcome.EXPIRED,
         Outcome.SUSPENDED,
+        Outcome.WRONG_PRODUCT,
         Outcome.NO_SEATS,
     ),
     Operation.DEACTIVATION: (Outcome.RELEASED, *_INVALID, Outcome.NOT_ACTIVE),

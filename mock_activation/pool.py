@@ -17,105 +17,39 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
-from typing import Protocol
 
-from mock_activation.answers import (
-    ACTIVATION_FAILED,
-    DEACTIVATION_FAILED,
-    EXPIRED_SENTENCE,
-    INVALID,
-    INVALID_SENTENCE,
-    NO_SEATS_SENTENCE,
-    NOT_ACTIVE_SENTENCE,
-    NOT_FOUND,
-    OK,
-    SUSPENDED_SENTENCE,
-    UNKNOWN_KEY_SENTENCE,
-    Answer,
-    Outcome,
-)
+from mock_activation.answers import Answer, Outcome
 from mock_activation.licence_file import YEAR, product_part, render
+from mock_activation.seats import Change, Keeper, KeySpec, KeyState, KeyView, Move, Seat
 from mock_activation.secrecy import FINGERPRINT_DIGITS, digest, fingerprint
-from mock_activation.switches import DeploymentIds, Phrases, Quantity, ReleaseBody, SamePair, Switches, UnknownPair
+from mock_activation.switches import (
+    DeadKeyRelease,
+    DeploymentIds,
+    KeyStateCheck,
+    MaxNodeCount,
+    MissingQuantity,
+    Quantity,
+    SamePair,
+    Switches,
+    ValidationOrder,
+)
+from mock_activation.wording import Parameter, Wording
+
+__all__ = ["Change", "Keeper", "KeySpec", "KeyState", "KeyView", "Move", "Pool", "Seat"]
 
 _KEY = re.compile(r"[A-Za-z0-9]{4}(?:-[A-Za-z0-9]{4}){6,7}")
 _STRICT_ID = re.compile(r"[A-Za-z][A-Za-z0-9]{0,15}[0-9A-Fa-f]{32}")
 _ANY_ID = re.compile(r"[!-~]{1,128}")
 _QUANTITY = re.compile(r"[1-9][0-9]{0,5}")
+_ORDERS = {order: tuple(Parameter[word.upper()] for word in order.split("-")) for order in ValidationOrder}
 
 
-class KeyState(StrEnum):
-    """What the server thinks of a key."""
-
-    OK = "ok"
-    UNKNOWN = "unknown"
-    """As if it had never been issued."""
-    EXPIRED = "expired"
-    SUSPENDED = "suspended"
-
-
-class Move(StrEnum):
-    """How a seat changed hands."""
-
-    TAKEN = "taken"
-    RELEASED = "released"
-    FORCED = "forced"
-    """Taken away over the control API, by a reset, or because its key was removed."""
-
-
-@dataclass(frozen=True, slots=True)
-class Change:
-    """A seat was taken or became free. ``used`` is how many seats of the key are taken afterwards."""
-
-    at: float
-    key_fingerprint: str
-    deployment: str
-    move: Move
-    used: int
-
-
-@dataclass(frozen=True, slots=True)
-class KeySpec:
-    """What a key allows. ``expires_at``: seconds since the epoch in the sense of ``now``; None: a year from now."""
-
-    seats: int
-    state: KeyState = KeyState.OK
-    expires_at: float | None = None
-    product_id: str = "MSICAP"
-    product_name: str = "MetaDefender ICAP Server (mock)"
-    licensed_to: str = "Mock Customer"
-    licensed_engines: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class Seat:
-    """One active (key, deployment ID). ``units`` is 1 unless a switch lets a deployment take more."""
-
-    deployment: str
-    taken_at: float
-    last_contact: float
-    units: int = 1
-
-
-@dataclass(frozen=True, slots=True)
-class KeyView:
-    """A key as it may be shown; ``taken`` in the order in which the seats were taken."""
-
-    fingerprint: str
-    spec: KeySpec
-    used: int
-    taken: tuple[Seat, ...]
-
-
-class Keeper(Protocol):
-    """Hears what is different, while it is: for a state file, which then reads the new value from the pool."""
-
-    def key_changed(self, key_digest: str) -> None:
-        """Note that a key was added, changed or removed."""
-
-    def seat_changed(self, key_digest: str, deployment: str) -> None:
-        """Note that a seat was taken, was asked for again, or became free."""
+_REFUSED_STATES = {
+    KeyState.UNKNOWN: Outcome.UNKNOWN_KEY,
+    KeyState.EXPIRED: Outcome.EXPIRED,
+    KeyState.SUSPENDED: Outcome.SUSPENDED,
+    KeyState.WRONG_PRODUCT: Outcome.WRONG_PRODUCT,
+}
 
 
 @dataclass(slots=True)
@@ -139,7 +73,8 @@ class Pool:
         on_change: Callable[[Change], None] | None = None,
     ) -> None:
         """Start with these keys (a number stands for that many seats) and no seat taken."""
-        self.switches = switches or Switches()
+        self._switches = switches or Switches()
+        self._say = Wording(self._switches)
         self.keeper: Keeper | None = None
         self._on_change = on_change
         self._keys: dict[str, _Key] = {}
@@ -149,32 +84,53 @@ class Pool:
         for text, spec in (keys or {}).items():
             self.put(text, spec)
 
+    @property
+    def switches(self) -> Switches:
+        """Return the assumptions in force."""
+        return self._switches
+
+    @switches.setter
+    def switches(self, switches: Switches) -> None:
+        self._switches = switches
+        self._say = Wording(switches)
+
     # -- what the vendor's clients may ask ---------------------------------------------------------------------------
 
-    def activate(self, key: str | None, deployment: str | None, quantity: str | int | None, now: float) -> Answer:
+    def activate(
+        self,
+        key: str | None,
+        deployment: str | None,
+        quantity: str | int | None,
+        now: float,
+        *,
+        as_if: Outcome | None = None,
+    ) -> Answer:
         """Take a seat, or say why not. None is a missing parameter.
 
         Validated in the order key, deployment, quantity, then the key's state, then the quota (protocol.md section 1).
+        ``as_if`` lets a fault have the key refused as in ``effects.REFUSALS``, whatever its state.
         """
         known = self._find(key)
-        # A key that was put here is well-formed whatever it looks like; the shape only tells malformed from unknown.
-        if known is None and (key is None or _KEY.fullmatch(key) is None):
-            return self._invalid("Activation Key", Outcome.INVALID_KEY)
-        if deployment is None or not self._is_deployment_id(deployment):
-            return self._invalid("Deployment ID", Outcome.INVALID_DEPLOYMENT)
-        if quantity is None or _QUANTITY.fullmatch(str(quantity)) is None:
-            return self._invalid("quantity", Outcome.INVALID_QUANTITY)
-        if known is None:
-            return self._failed(UNKNOWN_KEY_SENTENCE, Outcome.UNKNOWN_KEY)
-        refusal = self._refusal_by_state(known.spec, now)
-        if refusal is not None:
-            return refusal
+        if quantity is None and self._switches.missing_quantity is MissingQuantity.ONE:
+            quantity = 1
+        said = {Parameter.KEY: key, Parameter.DEPLOYMENT: deployment, Parameter.QUANTITY: quantity}
+        early = self._switches.key_state_check is KeyStateCheck.WITH_KEY
+        for parameter in _ORDERS[self._switches.validation_order]:
+            if not self._is_well_formed(parameter, said[parameter], known):
+                return self._say.invalid(parameter, missing=said[parameter] is None)
+            if early and parameter is Parameter.KEY:
+                refusal = self._refusal(known, now, as_if)
+                if refusal is not None:
+                    return self._say.refused(refusal)
+        refusal = self._refusal(known, now, as_if)
+        if refusal is not None or known is None or deployment is None or quantity is None:
+            return self._say.refused(refusal or Outcome.UNKNOWN_KEY)
         count = int(quantity)
         seat = known.seats.get(deployment)
         wanted = self._units(seat, count)
         held = 0 if seat is None else seat.units
-        if wanted > held and known.used + wanted - held > known.spec.seats:
-            return self._failed(NO_SEATS_SENTENCE, Outcome.NO_SEATS)
+        if wanted > held and (as_if is Outcome.NO_SEATS or known.used + wanted - held > known.spec.seats):
+            return self._say.refused(Outcome.NO_SEATS)
         known.seats[deployment] = Seat(deployment, now if seat is None else seat.taken_at, now, wanted)
         if self.keeper is not None:
             self.keeper.seat_changed(known.digest, deployment)
@@ -182,28 +138,27 @@ class Pool:
             known.used += wanted - held
             self._tell(now, known, deployment, Move.TAKEN)
         ends = known.spec.expires_at
-        body = render(known.product, deployment, expires_at=now + YEAR if ends is None else ends, quantity=count)
-        return self._answer(OK, body, Outcome.ACTIVATED)
+        nodes = count if self._switches.max_node_count is MaxNodeCount.QUANTITY else known.spec.seats
+        licence = render(known.product, deployment, expires_at=now + YEAR if ends is None else ends, quantity=nodes)
+        return self._say.activated(licence)
 
     def deactivate(self, key: str | None, deployment: str | None, now: float) -> Answer:
-        """Give a seat back; the key's state does not matter, a pair that is not active is told as such."""
+        """Give a seat back, whatever the key's state (a switch says otherwise); a pair that is not active is told."""
         known = self._find(key)
-        if known is None and (key is None or _KEY.fullmatch(key) is None):
-            return self._invalid("Activation Key", Outcome.INVALID_KEY)
-        if deployment is None or not self._is_deployment_id(deployment):
-            return self._invalid("Deployment ID", Outcome.INVALID_DEPLOYMENT)
-        if known is not None and known.spec.state is not KeyState.UNKNOWN and deployment in known.seats:
-            self._free(known, deployment, Move.RELEASED, now)
-            return self._released(Outcome.RELEASED)
-        match self.switches.unknown_pair:
-            case UnknownPair.OK:
-                return self._released(Outcome.NOT_ACTIVE)
-            case UnknownPair.ERROR:
-                body = f"error: '{NOT_ACTIVE_SENTENCE}'\n"
-                return self._answer(DEACTIVATION_FAILED, body, Outcome.NOT_ACTIVE)
-            case UnknownPair.NOT_FOUND:
-                body = f"error: '{NOT_ACTIVE_SENTENCE}'\n"
-                return self._answer(NOT_FOUND, body, Outcome.NOT_ACTIVE, status=404)
+        said = {Parameter.KEY: key, Parameter.DEPLOYMENT: deployment}
+        for parameter in _ORDERS[self._switches.validation_order]:
+            if parameter in said and not self._is_well_formed(parameter, said[parameter], known):
+                return self._say.invalid_release(parameter, missing=said[parameter] is None)
+        if known is None or known.spec.state is KeyState.UNKNOWN or deployment is None:
+            return self._say.not_active()
+        if self._switches.dead_key_release is DeadKeyRelease.REFUSED:
+            refusal = self._refusal(known, now, None)
+            if refusal is not None:
+                return self._say.not_released(refusal)
+        if deployment not in known.seats:
+            return self._say.not_active()
+        self._free(known, deployment, Move.RELEASED, now)
+        return self._say.released()
 
     # -- what only the owner of the mock may do ----------------------------------------------------------------------
 
@@ -327,29 +282,43 @@ class Pool:
         if self.keeper is not None:
             self.keeper.key_changed(key_digest)
 
+    def _is_well_formed(self, parameter: Parameter, text: str | int | None, known: _Key | None) -> bool:
+        if text is None:
+            return False
+        match parameter:
+            case Parameter.KEY:
+                # A key that was put here is well-formed whatever it looks like; the shape tells malformed from unknown.
+                return known is not None or _KEY.fullmatch(str(text)) is not None
+            case Parameter.DEPLOYMENT:
+                return self._is_deployment_id(str(text))
+            case Parameter.QUANTITY:
+                return _QUANTITY.fullmatch(str(text)) is not None
+
     def _is_deployment_id(self, text: str) -> bool:
         # protocol.md section 1: `null` is what the vendor's scripts send when the product has no ID yet.
-        if self.switches.deployment_ids is DeploymentIds.ANY:
+        if self._switches.deployment_ids is DeploymentIds.ANY:
             if text == "null" or self._find(text) is not None or _KEY.fullmatch(text) is not None:
                 return False  # a key that somebody sent as the ID would be shown in the state
             return _ANY_ID.fullmatch(text) is not None
         return _STRICT_ID.fullmatch(text) is not None
 
     def _units(self, seat: Seat | None, quantity: int) -> int:
-        asked = quantity if self.switches.quantity is Quantity.COUNTED else 1
+        asked = quantity if self._switches.quantity is Quantity.COUNTED else 1
         if seat is None:
             return asked
         # A smaller quantity gives nothing back: only a deactivation does.
-        return seat.units + asked if self.switches.same_pair is SamePair.CONSUMES else max(seat.units, asked)
+        return seat.units + asked if self._switches.same_pair is SamePair.CONSUMES else max(seat.units, asked)
 
-    def _refusal_by_state(self, spec: KeySpec, now: float) -> Answer | None:
-        if spec.state is KeyState.UNKNOWN:
-            return self._failed(UNKNOWN_KEY_SENTENCE, Outcome.UNKNOWN_KEY)
-        if spec.state is KeyState.SUSPENDED:
-            return self._failed(SUSPENDED_SENTENCE, Outcome.SUSPENDED)
-        if spec.state is KeyState.EXPIRED or (spec.expires_at is not None and spec.expires_at <= now):
-            return self._failed(EXPIRED_SENTENCE, Outcome.EXPIRED)
-        return None
+    def _refusal(self, known: _Key | None, now: float, as_if: Outcome | None) -> Outcome | None:
+        """Return why a well-formed key is refused whatever is asked with it, or None."""
+        if known is None or known.spec.state is KeyState.UNKNOWN:
+            return Outcome.UNKNOWN_KEY
+        if as_if is not None and as_if is not Outcome.NO_SEATS:
+            return as_if
+        if known.spec.state is KeyState.OK:
+            ends = known.spec.expires_at
+            return Outcome.EXPIRED if ends is not None and ends <= now else None
+        return _REFUSED_STATES[known.spec.state]
 
     def _free(self, known: _Key, deployment: str, move: Move, now: float) -> None:
         known.used -= known.seats.pop(deployment).units
@@ -364,25 +333,3 @@ class Pool:
     def _tell(self, now: float, known: _Key, deployment: str, move: Move) -> None:
         if self._on_change is not None:
             self._on_change(Change(now, known.fingerprint, deployment, move, known.used))
-
-    def _released(self, outcome: Outcome) -> Answer:
-        match self.switches.release_body:
-            case ReleaseBody.JSON:
-                return self._answer(OK, '{"success": true}', outcome, content_type="application/json")
-            case ReleaseBody.YAML:
-                return self._answer(OK, "success: true\n", outcome)
-            case ReleaseBody.EMPTY:
-                return self._answer(OK, "", outcome)
-
-    def _invalid(self, parameter: str, outcome: Outcome) -> Answer:
-        return self._answer(INVALID, f"error: '{INVALID_SENTENCE.format(parameter)}'\n", outcome)
-
-    def _failed(self, sentence: str, outcome: Outcome) -> Answer:
-        return self._answer(ACTIVATION_FAILED, f"error: '{sentence}'\n", outcome)
-
-    def _answer(
-        self, phrase: str, body: str, outcome: Outcome, *, status: int = 200, content_type: str = "text/yaml"
-    ) -> Answer:
-        if self.switches.phrases is Phrases.OFF:
-            phrase = ""
-        return Answer(status, phrase, body.encode(), outcome, content_type)

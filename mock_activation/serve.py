@@ -29,7 +29,7 @@ The key file is YAML:
   keys:
     - key: XXXX-XXXX-XXXX-XXXX-XXXX-XXXX-XXXX
       seats: 2
-      state: ok              # or unknown, expired, suspended
+      state: ok              # or unknown, expired, suspended, wrong-product
       expires: 2027-01-31    # optional, as are product_id, product_name, licensed_to, licensed_engines
 
 Without a key file every key is unknown until one is put over the control port. docs/mock.md tells the rest.
@@ -42,6 +42,16 @@ _SWITCH_HELP = {
     "release_body": "body of a successful deactivation",
     "deployment_ids": "well-formed deployment IDs: prefix and 32 hexadecimal digits, or nearly any text",
     "phrases": "reason phrases in status lines",
+    "validation_order": "which malformed parameter is told if several are",
+    "key_state_check": "a key's state is looked up after all parameters, or as soon as the key is well-formed",
+    "missing": "a parameter that is missing: as if malformed, Activation failed, or status 400",
+    "missing_quantity": "an activation without quantity: a missing parameter, or one",
+    "unknown_key": "a well-formed key that was never issued: Activation failed, or Invalid parameter",
+    "refusal_texts": "a sentence for each reason of a refusal, or one for all",
+    "bad_release": "a deactivation with a malformed parameter: as in an activation, or 404",
+    "dead_key_release": "deactivating with an expired, suspended or wrong key",
+    "max_node_count": "this field of the licence file",
+    "content_types": "Content-Type of answers",
 }
 
 

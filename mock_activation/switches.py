@@ -61,6 +61,95 @@ class Phrases(StrEnum):
     OFF = "off"
 
 
+class ValidationOrder(StrEnum):
+    """Which malformed parameter is told if several are."""
+
+    KEY_DEPLOYMENT_QUANTITY = "key-deployment-quantity"
+    KEY_QUANTITY_DEPLOYMENT = "key-quantity-deployment"
+    DEPLOYMENT_KEY_QUANTITY = "deployment-key-quantity"
+    DEPLOYMENT_QUANTITY_KEY = "deployment-quantity-key"
+    QUANTITY_KEY_DEPLOYMENT = "quantity-key-deployment"
+    QUANTITY_DEPLOYMENT_KEY = "quantity-deployment-key"
+
+
+class KeyStateCheck(StrEnum):
+    """When it is looked up whether a well-formed key exists and may be used."""
+
+    LAST = "last"
+    """After all parameters are known to be well-formed."""
+    WITH_KEY = "with-key"
+    """As soon as the key is."""
+
+
+class Missing(StrEnum):
+    """A parameter that is not there."""
+
+    INVALID = "invalid"
+    """As if it were malformed."""
+    FAILED = "failed"
+    """``Activation failed`` with the same sentence."""
+    BAD_REQUEST = "400"
+
+
+class MissingQuantity(StrEnum):
+    """An activation without ``quantity``."""
+
+    MISSING = "missing"
+    """A missing parameter like any other."""
+    ONE = "one"
+
+
+class UnknownKey(StrEnum):
+    """A well-formed key that was never issued."""
+
+    FAILED = "failed"
+    """``Activation failed``."""
+    INVALID = "invalid"
+    """``Invalid parameter``, as if it were malformed."""
+
+
+class RefusalTexts(StrEnum):
+    """The sentences of refusals, which are not published."""
+
+    TELLING = "telling"
+    """Each reason has its own."""
+    VAGUE = "vague"
+    """One for all: nobody can tell them apart."""
+
+
+class BadRelease(StrEnum):
+    """A deactivation with a malformed or missing parameter."""
+
+    INVALID = "invalid"
+    """As in an activation."""
+    NOT_FOUND = "404"
+
+
+class DeadKeyRelease(StrEnum):
+    """Deactivating with a key that is expired, suspended or for another product."""
+
+    ALLOWED = "allowed"
+    REFUSED = "refused"
+    """200 with an error."""
+
+
+class MaxNodeCount(StrEnum):
+    """The field ``max_node_count`` of the licence file."""
+
+    QUANTITY = "quantity"
+    SEATS = "seats"
+
+
+class ContentTypes(StrEnum):
+    """The ``Content-Type`` of answers."""
+
+    PLAUSIBLE = "plausible"
+    """``text/yaml``, ``application/json``."""
+    OCTET_STREAM = "octet-stream"
+    HTML = "html"
+    """What servers say that know no better."""
+
+
 @dataclass(frozen=True, slots=True)
 class Switches:
     """One position of all switches; the defaults are what protocol.md assumes."""
@@ -71,6 +160,16 @@ class Switches:
     release_body: ReleaseBody = ReleaseBody.JSON
     deployment_ids: DeploymentIds = DeploymentIds.STRICT
     phrases: Phrases = Phrases.ON
+    validation_order: ValidationOrder = ValidationOrder.KEY_DEPLOYMENT_QUANTITY
+    key_state_check: KeyStateCheck = KeyStateCheck.LAST
+    missing: Missing = Missing.INVALID
+    missing_quantity: MissingQuantity = MissingQuantity.MISSING
+    unknown_key: UnknownKey = UnknownKey.FAILED
+    refusal_texts: RefusalTexts = RefusalTexts.TELLING
+    bad_release: BadRelease = BadRelease.INVALID
+    dead_key_release: DeadKeyRelease = DeadKeyRelease.ALLOWED
+    max_node_count: MaxNodeCount = MaxNodeCount.QUANTITY
+    content_types: ContentTypes = ContentTypes.PLAUSIBLE
 
 
 POSITIONS: dict[str, type[StrEnum]] = {
@@ -80,5 +179,15 @@ POSITIONS: dict[str, type[StrEnum]] = {
     "release_body": ReleaseBody,
     "deployment_ids": DeploymentIds,
     "phrases": Phrases,
+    "validation_order": ValidationOrder,
+    "key_state_check": KeyStateCheck,
+    "missing": Missing,
+    "missing_quantity": MissingQuantity,
+    "unknown_key": UnknownKey,
+    "refusal_texts": RefusalTexts,
+    "bad_release": BadRelease,
+    "dead_key_release": DeadKeyRelease,
+    "max_node_count": MaxNodeCount,
+    "content_types": ContentTypes,
 }
 """Name of each switch, and its positions: the command line and the control API are made from this."""
