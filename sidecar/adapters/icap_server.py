@@ -197,7 +197,7 @@ def _outage(answer: Answer, key: dict[str, str], *, sent: bool = False) -> AppOu
     if answer.status not in {401, 403}:
         return AppOutage(AppTrouble.BROKEN, f"app: {_described(answer)}", sent=sent)
     if key:
-        why = "it does not accept the API key (for a while at start is normal; for ever, the key is wrong)"
+        why = "it does not accept the API key (normal for a while at start; if for ever, app.api_key_file is wrong)"
     else:
         why = "it asks for an API key and none is configured (app.api_key_file)"
     return AppOutage(AppTrouble.FORBIDDEN, f"app: {why}: {_described(answer)}", sent=sent)

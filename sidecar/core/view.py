@@ -9,7 +9,6 @@ from enum import StrEnum
 
 from sidecar.core.facts import AppReport
 from sidecar.core.policy import IdSource, Mode, Route
-from sidecar.core.reasons import AppTrouble
 from sidecar.core.state import (
     Adopted,
     AppLost,
@@ -182,9 +181,7 @@ def _app_fit(state: State, contact: AppUnmet | AppMet | AppLost) -> tuple[bool, 
     match contact:
         case AppUnmet():
             return False, "the app has not been asked yet"
-        case AppLost(trouble=trouble, message=message):
-            if trouble is AppTrouble.FORBIDDEN:
-                message += " (403: if it stays so, the API key in app.api_key_file is not the one of this app)"
+        case AppLost(message=message):
             return False, f"the app does not answer: {message}"
         case AppMet(report=report):
             return _report_fit(state, report)
