@@ -5,28 +5,22 @@ It decides nothing: the pool answers, the faults say what goes wrong. No URL may
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from http import HTTPStatus
 from typing import Final
 
 from aiohttp import web
 
-from mock_activation import __version__
-from mock_activation.answers import Answer
+from mock_activation.answers import Answer, Outcome
 from mock_activation.backend import Backend
-from mock_activation.faults import Cut, Delay, Fault, Hang, Operation, Reply
+from mock_activation.carrying_out import Pauses, StoppedError, altered, cut, instead, is_gone, plain, right
+from mock_activation.effects import Altered, BreakHandshake, Delay, Refuse, Reply, Truncate
+from mock_activation.faults import Fault, Operation
 from mock_activation.journal import Entry, Fate
 from mock_activation.secrecy import where
 from mock_activation.state_file import StateError
 
 LOG: Final = logging.getLogger("mock_activation")
-_SERVER: Final = f"mock-activation/{__version__}"
-_GONE_CHECK: Final = 1.0
-
-
-class _StoppedError(Exception):
-    """The server stops while a request is held back."""
 
 
 class ActivationApi:
@@ -36,29 +30,29 @@ class ActivationApi:
         """Serve below ``prefix`` (empty, or a path that begins with a slash and does not end with one)."""
         self._backend = backend
         self._operations = {f"{prefix}/{operation}": operation for operation in Operation}
-        self._stopping = asyncio.Event()
+        self._pauses = Pauses()
 
     def stop(self) -> None:
         """Cut what is delayed or hanging."""
-        self._stopping.set()
+        self._pauses.stop()
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Answer one request."""
         operation = self._operations.get(request.path)
         if operation is None:
-            return _plain(HTTPStatus.NOT_FOUND, "there is only /activation and /deactivation here\n")
+            return plain(HTTPStatus.NOT_FOUND, "there is only /activation and /deactivation here\n")
         if request.method != "GET":
-            return _plain(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is known here\n", {"Allow": "GET"})
+            return plain(HTTPStatus.METHOD_NOT_ALLOWED, "only GET is known here\n", {"Allow": "GET"})
         try:
             return await self._serve(request, operation)
-        except _StoppedError:
-            return _cut(request)
+        except StoppedError:
+            return cut(request)
         except StateError as error:
             LOG.error("%s", error)
-            return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the state file cannot be written: try again\n")
+            return plain(HTTPStatus.INTERNAL_SERVER_ERROR, "the state file cannot be written: try again\n")
         except Exception as error:  # noqa: BLE001 - a bug must not reach aiohttp's log, which would print its message
             LOG.error("a bug in the mock: %s", where(error))
-            return _plain(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug in the mock, see its log\n")
+            return plain(HTTPStatus.INTERNAL_SERVER_ERROR, "a bug in the mock, see its log\n")
 
     async def _serve(self, request: web.BaseRequest, operation: Operation) -> web.StreamResponse:
         backend = self._backend
@@ -73,17 +67,23 @@ class ActivationApi:
             return self._finish(request, entry, await self._process(entry, key, deployment, quantity))
         entry.fault = fault.name
         backend.journal.changed(entry)
-        if fault.processed:
-            answer = await self._process(entry, key, deployment, quantity)
-            changed = await self._carry_out(request, entry, fault)
-            return changed or self._finish(request, entry, answer)
-        changed = await self._carry_out(request, entry, fault)
-        return changed or self._finish(request, entry, await self._process(entry, key, deployment, quantity))
+        try:
+            return await self._suffer(request, entry, fault, (key, deployment, quantity))
+        except StoppedError:
+            self._close(entry, Fate.UNANSWERED, fault.name)
+            raise
 
-    async def _process(self, entry: Entry, key: str | None, deployment: str | None, quantity: str | None) -> Answer:
+    async def _process(
+        self,
+        entry: Entry,
+        key: str | None,
+        deployment: str | None,
+        quantity: str | None,
+        as_if: Outcome | None = None,
+    ) -> Answer:
         pool, now = self._backend.pool, self._backend.now()
         if entry.operation is Operation.ACTIVATION:
-            answer = pool.activate(key, deployment, quantity, now)
+            answer = pool.activate(key, deployment, quantity, now, as_if=as_if)
         else:
             answer = pool.deactivate(key, deployment, now)
         entry.outcome = answer.outcome
@@ -95,44 +95,38 @@ class ActivationApi:
             raise
         return answer
 
-    async def _carry_out(self, request: web.BaseRequest, entry: Entry, fault: Fault) -> web.StreamResponse | None:
-        """Do what the fault says; None: the right answer is still to be given."""
-        try:
-            match fault.effect:
-                case Delay(seconds):
-                    await self._wait(seconds)
-                    return None
-                case Hang():
-                    while request.transport is not None:  # a client that has gone needs nobody who hangs for it
-                        await self._wait(_GONE_CHECK)
-                    response = _cut(request)
-                case Cut():
-                    response = _cut(request)
-                case Reply(status, body, content_type, retry_after):
-                    entry.status = status
-                    response = _reply(status, body, content_type, retry_after)
-        except _StoppedError:
-            self._close(entry, Fate.UNANSWERED, fault.name)
-            raise
-        self._close(entry, Fate.UNANSWERED if entry.status is None else Fate.ANSWERED, fault.name)
+    async def _suffer(
+        self, request: web.BaseRequest, entry: Entry, fault: Fault, asked: tuple[str | None, str | None, str | None]
+    ) -> web.StreamResponse:
+        """Do what the fault says, and give the right answer where it leaves one."""
+        effect = fault.effect
+        answer = await self._process(entry, *asked) if fault.processed else None
+        pause = fault.wait + (effect.seconds if isinstance(effect, Delay) else 0.0)
+        if pause:
+            await self._pauses.wait(pause)
+        if not isinstance(effect, Altered | Delay | Refuse | BreakHandshake):
+            response = await instead(request, effect, self._pauses, self._backend.now())
+            answered = isinstance(effect, Reply) and not is_gone(request)
+            entry.status = response.status if answered else None
+            self._close(entry, Fate.ANSWERED if answered else Fate.UNANSWERED, fault.name)
+            return response
+        if answer is None:
+            answer = await self._process(entry, *asked, as_if=effect.outcome if isinstance(effect, Refuse) else None)
+        if not isinstance(effect, Altered) or is_gone(request):
+            return self._finish(request, entry, answer)
+        entry.status = answer.status
+        response = await altered(request, effect, answer, self._pauses, self._backend.now())
+        whole = not isinstance(effect, Truncate) and not is_gone(request)
+        self._close(entry, Fate.ANSWERED if whole else Fate.UNANSWERED, answer.outcome if whole else fault.name)
         return response
 
-    async def _wait(self, seconds: float) -> None:
-        try:
-            async with asyncio.timeout(seconds):
-                await self._stopping.wait()
-        except TimeoutError:
-            return
-        raise _StoppedError
-
     def _finish(self, request: web.BaseRequest, entry: Entry, answer: Answer) -> web.StreamResponse:
-        if request.transport is None:
+        if is_gone(request):
             self._close(entry, Fate.UNANSWERED, answer.outcome)
         else:
             entry.status = answer.status
             self._close(entry, Fate.ANSWERED, answer.outcome)
-        headers = {"Content-Type": f"{answer.content_type}; charset=utf-8", "Server": _SERVER}
-        return web.Response(status=answer.status, reason=answer.phrase, body=answer.body, headers=headers)
+        return right(answer)
 
     def _close(self, entry: Entry, fate: Fate, answer: str) -> None:
         entry.fate = fate
@@ -145,21 +139,3 @@ def _shown_quantity(text: str | None) -> str:
     if text is None:
         return ""
     return text if text.isascii() and text.isdigit() and len(text) <= 6 else "(malformed)"  # noqa: PLR2004 - as the pool
-
-
-def _plain(status: HTTPStatus, text: str, headers: dict[str, str] | None = None) -> web.Response:
-    return web.Response(status=status, text=text, headers={"Server": _SERVER, **(headers or {})})
-
-
-def _reply(status: int, body: bytes, content_type: str, retry_after: str) -> web.Response:
-    headers = {"Content-Type": content_type, "Server": _SERVER}
-    if retry_after:
-        headers["Retry-After"] = retry_after
-    return web.Response(status=status, body=body, headers=headers)
-
-
-def _cut(request: web.BaseRequest) -> web.Response:
-    """Close the connection; what is returned then finds no connection to be written to."""
-    if request.transport is not None:
-        request.transport.abort()
-    return web.Response()
