@@ -76,6 +76,7 @@ class Reclaimer:
         self._keys = keys
         self._observer = observer
         self._random = random
+        self._wall = wall
         self._loop = asyncio.get_running_loop()
         self._wanted = asyncio.Event()
         self._scan_wanted = False
@@ -129,9 +130,17 @@ class Reclaimer:
             await self._pause(max(pause, 0.0))
 
     def _interval(self, scan: Scan) -> float:
-        renewing = sum(1 for it in scan.judged if it.owner.standing is Standing.LIVE)
-        waiting = self._following.is_set()
-        return scan_pause(self._rules.lease, renewing, waiting=waiting, luck=self._random.random())
+        rules = self._rules
+        living = {it.stored.record.owner.uid for it in scan.judged if it.owner.standing is Standing.LIVE}
+        owners = sorted(living | {rules.uid})
+        return scan_pause(
+            rules.lease,
+            owners.index(rules.uid),
+            len(owners),
+            self._wall(),
+            waiting=self._following.is_set(),
+            luck=self._random.random(),
+        )
 
     async def watch_prospects(self, feed: Callable[[ProspectsSeen], None]) -> None:
         """While the agent waits for a seat, tell it which seats are about to become free (rule 14)."""

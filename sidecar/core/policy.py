@@ -135,12 +135,17 @@ def freed_pause(waiting: int, luck: float) -> float:
     return luck * min(5.0, 0.5 * max(waiting, 1))
 
 
-def scan_pause(lease: float, renewing: int, *, waiting: bool, luck: float) -> float:
+def scan_pause(lease: float, rank: int, renewing: int, wall: float, *, waiting: bool, luck: float) -> float:
     """Return the pause until the next scan of the ledger (rule 13): a fleet of any size lists once in lease / 4.
 
-    Spread widely around its mean: sidecars that were started together, or that were all called to one orphan, would
-    otherwise go on scanning together, and nobody would look for most of the time.
+    Every sidecar sees the same owners in the same order, so each takes the turn of its ``rank`` among the ``renewing``
+    ones in a round that all read off the wall clock (``wall``, seconds since the epoch). Clocks that differ only make
+    the looks less even, as random pauses would always be: sidecars that were started together, or that were all called
+    to one orphan, would go on scanning together, and nobody for most of the time.
     """
     if waiting:
         return jittered(lease / 4, luck)
-    return max(lease / 2, lease / 4 * renewing) * (0.25 + 1.5 * luck)
+    turn = lease / 4
+    interval = max(lease / 2, turn * renewing)
+    pause = (interval * rank / max(renewing, 1) + 0.2 * turn * luck - wall) % interval
+    return pause if pause >= turn / 2 else pause + interval

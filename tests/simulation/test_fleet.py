@@ -85,6 +85,32 @@ def test_hard_death_frees_the_seat_within_the_target(size: int) -> None:
     assert delays[-1] <= LEASE + 60.0
 
 
+def test_clocks_that_differ_by_hours_change_nothing() -> None:
+    """Rule 11: timestamps never decide. A clock in the past or the future robs nobody and keeps no orphan alive."""
+
+    async def story() -> None:
+        world = World({KEY: 8})
+        pods = [world.pod(f"pod-{number}") for number in range(6)]
+        for number, pod in enumerate(pods):
+            pod.skew = 7_200.0 * (number - 3) + 11.7 * number
+            pod.start()
+        await asyncio.sleep(600.0)
+        assert world.used() == 6
+        await pods[0].delete(graceful=False)
+        await pods[5].delete(graceful=False)
+        await asyncio.sleep(LEASE + 6 * LEASE / 4 + 5.0)
+        assert world.used() == 4
+        assert world.thefts == []
+        await pods[1].kill_sidecar()
+        pods[1].start_sidecar()
+        await asyncio.sleep(600.0)
+        assert world.used() == 4
+        await end(pods)
+        assert (world.used(), len(world.ledger.content.records)) == (0, 0)
+
+    live(story)
+
+
 def test_a_full_key_whose_seats_belong_to_the_dead_is_reclaimed_by_whoever_waits() -> None:
     """NO_STARVE: a pod that starts on a key full of orphans gets a seat as soon as a lease of watching allows."""
 

@@ -360,6 +360,8 @@ class Pod:
         self.revoked = Revoked()
         self.stopping = False
         self.deleted = False
+        self.skew = 0.0
+        """How far this pod's clock is off, in seconds."""
         self._policy = policy
         self._lives = 0
 
@@ -417,7 +419,7 @@ class Pod:
             restart_file=self.restart_file,
             observer=observer,
         )
-        agent = Agent(policy, ports, random=random, wall=lambda: EPOCH + loop.time())
+        agent = Agent(policy, ports, random=random, wall=lambda: EPOCH + self.skew + loop.time())
         rules = Rules(server=SERVER, uid=self.uid, lease=policy.lease, late=policy.late, call_timeout=10.0, rate=30.0)
         reclaimer = Reclaimer(
             rules,
@@ -427,7 +429,7 @@ class Pod:
             keys=self.keys,
             observer=observer,
             random=random,
-            wall=lambda: EPOCH + loop.time(),
+            wall=lambda: EPOCH + self.skew + loop.time(),
         )
         self.agent = agent
         async with asyncio.TaskGroup() as ops:
