@@ -18,6 +18,10 @@ from mock_activation.secrecy import mask
 
 COMMANDS: Final = {
     "serve": ("mock_activation.serve", "the mock activation server"),
+    "load": (
+        "mock_activation.load.command",
+        "many clients at once against a mock on this machine",
+    ),
     "icap-app": ("mock_activation.icap_app", "a stand-in for ICAP Server: its REST API and its life"),
     "demo": ("mock_activation.demo", "watch a sidecar take, keep, give back, lose and reclaim a seat"),
 }

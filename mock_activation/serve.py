@@ -10,7 +10,6 @@ import argparse
 import asyncio
 import json
 import os
-import resource
 import signal
 import sys
 from contextlib import suppress
@@ -19,6 +18,7 @@ from pathlib import Path
 from mock_activation.exits import CONFIGURATION, DONE
 from mock_activation.fields import InputError
 from mock_activation.key_input import read_key_file
+from mock_activation.open_files import allow_many_connections
 from mock_activation.server import ListenError, MockActivation
 from mock_activation.state_file import StateError
 from mock_activation.switches import POSITIONS, Switches
@@ -92,7 +92,7 @@ def configure(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Serve until SIGTERM or SIGINT; return the exit code."""
-    _allow_many_connections()
+    allow_many_connections()
     try:
         keys = read_key_file(arguments.keys) if arguments.keys else {}
         mock = MockActivation(
@@ -172,10 +172,3 @@ def _port(text: str) -> int:
     if text.isascii() and text.isdigit() and len(text) <= 5 and int(text) <= 65535:  # noqa: PLR2004 - the range of ports
         return int(text)
     raise argparse.ArgumentTypeError("a port is a number from 0 to 65535")
-
-
-def _allow_many_connections() -> None:
-    """Raise the soft limit of open files: a thousand clients at once are a purpose of this program."""
-    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with suppress(ValueError, OSError):
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
