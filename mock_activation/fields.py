@@ -9,7 +9,7 @@ import math
 import re
 from collections.abc import Mapping
 from enum import StrEnum
-from typing import Any, Final, TypeVar
+from typing import Any, Final, TypeVar, overload
 
 LONGEST_DELAY: Final = 86_400.0
 _NAME = re.compile(r"[a-z_]{1,32}")
@@ -82,6 +82,27 @@ class Fields:
             self.wrong(f"{name} must be a number of seconds from 0 to {LONGEST_DELAY:.0f}")
             return 0.0
         return float(value)
+
+    @overload
+    def number(self, name: str, default: float, *, least: float, most: float) -> float: ...
+
+    @overload
+    def number(self, name: str, default: None, *, least: float, most: float) -> float | None: ...
+
+    def number(self, name: str, default: float | None, *, least: float, most: float) -> float | None:
+        """Take a number that may be absent."""
+        value = self.take(name)
+        if value is None:
+            return default
+        # NaN is not between any two numbers; a whole number may be too large for a float.
+        if isinstance(value, int | float) and not isinstance(value, bool) and least <= value <= most:
+            return float(value)
+        self.wrong(f"{name} must be a number from {least:g} to {most:g}")
+        return default
+
+    def peek(self, name: str) -> Any:
+        """Return a field without taking it out."""
+        return self._left.get(name)
 
     def flag(self, name: str) -> bool:
         """Take true or false; absent is false."""
