@@ -8,21 +8,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import secrets
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Final, Self
 
 from aiohttp import web
 
-from mock_activation.icap_app.activation import ActivationClient, ActivationFailed
+from mock_activation.icap_app.activation import ActivationClient
 from mock_activation.icap_app.certificate import Certificate
 from mock_activation.icap_app.control import ControlApi
 from mock_activation.icap_app.icap import IcapServer
 from mock_activation.icap_app.identity import choose_id
+from mock_activation.icap_app.lives import lives_changed
 from mock_activation.icap_app.port import Port
-from mock_activation.icap_app.product import InvalidLicence, Product, read_licence
+from mock_activation.icap_app.product import Product, read_licence
 from mock_activation.icap_app.rest import RestApi, today
 from mock_activation.icap_app.settings import Settings
+from mock_activation.icap_app.surroundings import activate_once, deactivate_once, mind_restart_file
 from mock_activation.icap_app.tasks import Tasks
 from mock_activation.licence_file import YEAR, product_part, render
 
@@ -33,9 +37,8 @@ _SILENT.disabled = True
 
 _LIFE: Final = "life"
 _RESTART: Final = "restart"
-
-FRESH_FOR: Final = 120.0
-"""Seconds during which the chart's liveness probe minds the file ``restart-app`` (design.md section 5)."""
+_TLS: Final = "tls"
+_HANG: Final = "hang"
 
 
 class IcapApp:
@@ -70,7 +73,7 @@ class IcapApp:
             self.port = self._reserve(settings.host, settings.port)
             self.icap_port = self._reserve(settings.host, settings.icap_port)
             self.control_port = self._reserve(settings.control_host, settings.control_port)
-            self.rest = RestApi(self)
+            self.rest = RestApi(self, secrets.randbits(32) if settings.seed is None else settings.seed)
             self.icap = IcapServer(lambda: self.licensed, lambda: self.product.deployment_id[-32:])
             self._rest_server = await self._runner(self.rest.web)
             control_server = await self._runner(ControlApi(self).web)
@@ -145,6 +148,11 @@ class IcapApp:
         return f"http://{self.control_port.authority}"
 
     @property
+    def seed(self) -> int:
+        """Return the seed of what the rules of faults leave to chance."""
+        return self.rest.faults.seed
+
+    @property
     def failed(self) -> asyncio.Event:
         """Return the event that something in the background ended by a bug."""
         return self._tasks.failed
@@ -156,7 +164,10 @@ class IcapApp:
     # One life
 
     async def start(self, *, same_id: bool = False) -> None:
-        """Begin a life: another deployment ID, no licence, ports open (after ``start_delay``)."""
+        """Begin a life: another deployment ID, no licence, ports open (after ``start_delay``).
+
+        Raises ``OSError`` or ``ValueError`` where it cannot (the kept ID is none, a port was taken); it is down then.
+        """
         if self._alive:
             raise RuntimeError("the app is running already")
         settings = self.settings
@@ -171,7 +182,11 @@ class IcapApp:
         if settings.licensed:
             self.grant_licence()
         if not settings.start_delay:
-            await self._open()
+            try:
+                await self._open()
+            except OSError:
+                self._cut()
+                raise
         self._tasks.start(_LIFE, self._live())
 
     async def _open(self) -> None:
@@ -193,44 +208,25 @@ class IcapApp:
         if settings.start_delay:
             await asyncio.sleep(settings.start_delay)
             await self._open()
+        if settings.tls_after:
+            self.enable_tls_later(settings.tls_after)
         async with asyncio.TaskGroup() as group:
-            if settings.tls_after:
-                group.create_task(self._switch_later(settings.tls_after), name="tls")
-            if settings.license_key is not None:
-                group.create_task(self._activate_like_vendor(settings.license_key), name="vendor")
+            if (key := settings.license_key) is not None:
+                group.create_task(activate_once(lambda: self.activate(key, 1)), name="vendor")
             if settings.restart_file is not None:
-                group.create_task(self._mind_restart_file(), name="restart-file")
+                restart = partial(self.begin_restart, down=settings.probe_down)
+                mind = mind_restart_file(settings.restart_file, settings.probe_period, restart)
+                group.create_task(mind, name="restart-file")
 
     async def _switch_later(self, seconds: float) -> None:
         await asyncio.sleep(seconds)
         await self.enable_tls()
 
-    async def _activate_like_vendor(self, key: str) -> None:
-        """Once, at start, whatever comes of it (protocol.md section 3)."""
-        try:
-            await self.activate(key, 1)
-        except (ActivationFailed, InvalidLicence) as error:
-            _LOG.warning("LICENSE_KEY did not activate, and is not tried again: %s", error)
-
-    async def _mind_restart_file(self) -> None:
-        """Do as the chart's liveness probe: a young ``restart-app`` gets the container restarted."""
-        path = self.settings.restart_file
-        assert path is not None  # noqa: S101 - the caller looked
-        while True:
-            await asyncio.sleep(self.settings.probe_period)
-            try:
-                # Wall clock: a file's time is nothing else.
-                young = time.time() - path.stat().st_mtime < FRESH_FOR
-            except OSError:
-                continue
-            if young:
-                _LOG.info("the file restart-app asks for a restart")
-                self.begin_restart(down=self.settings.probe_down)
-
     def _cut(self) -> None:
         """End this life as SIGKILL would: no goodbye, nothing answered, ports refuse."""
         self._alive = False
-        self._tasks.cancel(_LIFE)
+        for name in (_LIFE, _TLS, _HANG):
+            self._tasks.cancel(name)
         self.port.close()
         self.icap_port.close()
         self.rest.abort()
@@ -262,13 +258,29 @@ class IcapApp:
         """Restart in the background; False if a restart is under way already."""
         return self._tasks.start(_RESTART, self.restart(down=down, abrupt=abrupt, same_id=same_id))
 
-    def hang(self) -> None:
-        """Accept connections on the REST port and answer nothing; requests take effect after ``unhang``."""
+    def hang(self, seconds: float | None = None) -> None:
+        """Accept connections on the REST port and answer nothing, for a time or until ``unhang``.
+
+        Requests take effect afterwards.
+        """
+        self.unhang()
         self._going.clear()
+        if seconds is not None:
+            self._tasks.start(_HANG, self._unhang_later(seconds))
 
     def unhang(self) -> None:
         """Answer again, also what was asked meanwhile."""
+        self._tasks.cancel(_HANG)
         self._going.set()
+
+    async def _unhang_later(self, seconds: float) -> None:
+        await asyncio.sleep(seconds)
+        self._going.set()
+
+    def enable_tls_later(self, seconds: float) -> None:
+        """Turn to HTTPS that many seconds from now, if this life lasts; the last wish counts."""
+        self._tasks.cancel(_TLS)
+        self._tasks.start(_TLS, self._switch_later(seconds))
 
     async def enable_tls(self) -> None:
         """Speak HTTPS on the REST port from now on; connections from before are cut."""
@@ -297,6 +309,10 @@ class IcapApp:
         part = product_part("MSICAP", "MetaDefender ICAP Server (mock)", "nobody", ())
         text = render(part, self.deployment_id, expires_at=time.time() + days * YEAR / 365, quantity=1)
         self.product.licence = read_licence(text.encode(), self.deployment_id, online=False)
+
+    def change_life(self, wishes: dict[str, Any]) -> None:
+        """Live in another way from the next start on. Raises ``ValueError``."""
+        self.settings = lives_changed(self.settings, wishes)
 
     def change_manners(self, wishes: dict[str, Any]) -> None:
         """Answer in another way from now on, in later lives too. Raises ``ValueError``."""
@@ -330,12 +346,8 @@ class IcapApp:
         product.lose_licence()
 
     async def _deactivate_like_vendor(self) -> None:
-        if self.settings.license_key is None or self.product.key is None:
-            return
-        try:
-            await self.deactivate()
-        except ActivationFailed as error:
-            _LOG.warning("not deactivated, and not tried again: %s", error)
+        if self.settings.license_key is not None and self.product.key is not None:
+            await deactivate_once(self.deactivate)
 
     async def stop(self) -> None:
         """End as SIGTERM does, and free everything. Raises what went wrong in the background."""

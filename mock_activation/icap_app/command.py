@@ -25,6 +25,7 @@ from yarl import URL
 from mock_activation.exits import CONFIGURATION, DONE, USAGE
 from mock_activation.icap_app.app import IcapApp
 from mock_activation.icap_app.identity import id_fault
+from mock_activation.icap_app.script import HIGHEST_SEED
 from mock_activation.icap_app.settings import (
     FAILURES,
     LICENCE_FIELDS,
@@ -40,8 +41,10 @@ from mock_activation.icap_app.settings import (
 BUG: Final = 70
 """The exit code for a bug of the stand-in itself."""
 
+_LOG: Final = logging.getLogger("mock_activation.icap_app")
 _UNITS: Final = {"": 1.0, "s": 1.0, "m": 60.0, "h": 3600.0}
 _HIGHEST_PORT: Final = 65535
+_POLICIES: Final = frozenset({"fresh", "keep", "environment"})
 
 
 class Faults(Exception):  # noqa: N818 - a list of them
@@ -92,6 +95,12 @@ def _deployment_id(text: str) -> str:
     return text
 
 
+def _seed(text: str) -> int:
+    if not re.fullmatch(r"[0-9]{1,19}", text) or int(text) > HIGHEST_SEED:
+        raise argparse.ArgumentTypeError(f"a whole number from 0 to {HIGHEST_SEED} is expected")
+    return int(text)
+
+
 def configure(parser: argparse.ArgumentParser) -> None:
     """Add the arguments of ``icap-app``; values of the wrong form end in ``parser.error``."""
     parser.description = (
@@ -123,8 +132,8 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--deployment-id",
         type=_deployment_id,
         default="fresh",
-        metavar="fresh|keep|VALUE",
-        help="a new one at each start (default), one kept in --data, or this one",
+        metavar="fresh|keep|environment|VALUE",
+        help="a new one at each start (default), one kept in --data, the one in DEPLOYMENT_ID, or this one",
     )
     add("--id-prefix", default="MSIC", metavar="TEXT", help="before the 32 hex digits (default: %(default)s, assumed)")
     add("--data", type=Path, metavar="DIR", help="folder in which the deployment ID is kept")
@@ -139,6 +148,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
         "--probe-period", type=_seconds, default=2.0, metavar="SECONDS", help="how often to look (default: %(default)g)"
     )
     add("--probe-down", type=_seconds, default=1.0, metavar="SECONDS", help="how long such a restart takes")
+
+    add = parser.add_argument_group("faults (rules are added over POST /faults of the control port)").add_argument
+    add("--seed", type=_seed, metavar="NUMBER", help="for what rules leave to chance; without it a new one, printed")
 
     add = parser.add_argument_group("manners (all can be changed over POST /manners of the control port)").add_argument
     add("--numbers-as-strings", action="store_true", help='days_left "364" instead of 364')
@@ -170,6 +182,11 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
         except OSError as error:
             faults.append(f"--activation-ca: no certificate authority can be read from this file ({_why(error)})")
     license_key = environment.get("LICENSE_KEY", "").strip()
+    deployment_id = arguments.deployment_id
+    if deployment_id == "environment":
+        deployment_id = environment.get("DEPLOYMENT_ID", "").strip()
+        if fault := id_fault(deployment_id) or ("this is a policy" if deployment_id in _POLICIES else None):
+            faults.append(f"DEPLOYMENT_ID in the environment (--deployment-id environment): {fault}")
     if faults:
         raise Faults(CONFIGURATION, *faults)
     return Settings(
@@ -185,7 +202,7 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
         activation_ca=arguments.activation_ca,
         activation_timeout=arguments.activation_timeout,
         license_key=None if license_key in PLACEHOLDERS else license_key,
-        deployment_id=arguments.deployment_id,
+        deployment_id=deployment_id,
         id_prefix=arguments.id_prefix,
         data=arguments.data,
         licensed=arguments.licensed,
@@ -195,6 +212,7 @@ def settings_from(arguments: argparse.Namespace, environment: Mapping[str, str])
         restart_file=arguments.restart_file,
         probe_period=arguments.probe_period,
         probe_down=arguments.probe_down,
+        seed=arguments.seed,
         manners=Manners(
             numbers_as_strings=arguments.numbers_as_strings,
             missing=arguments.missing_fields,
@@ -231,6 +249,8 @@ def run(arguments: argparse.Namespace) -> int:
     logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="icap-app: %(message)s")
     try:
         settings = settings_from(arguments, os.environ)
+        if os.environ.get("LICENSING_CLEANUP", "").strip().lower() == "true":
+            _LOG.warning("LICENSING_CLEANUP is not played: it needs the Secret of a Kubernetes namespace")
         return asyncio.run(_serve(settings, arguments.ca_out))
     except Faults as faults:
         for sentence in faults.sentences:
@@ -256,7 +276,7 @@ async def _serve(settings: Settings, ca_out: Path | None) -> int:
             CONFIGURATION, f"it cannot start: {_why(error) if isinstance(error, OSError) else error}"
         ) from error
     try:
-        line = {**app.addresses(), "deployment_id": app.deployment_id, "pid": os.getpid()}
+        line = {**app.addresses(), "deployment_id": app.deployment_id, "seed": app.seed, "pid": os.getpid()}
         sys.stdout.write(f"{json.dumps(line)}\n")
         sys.stdout.flush()
         await _first(stop, app.failed)

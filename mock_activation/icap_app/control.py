@@ -6,23 +6,21 @@ is down. It shows no key and no API key.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 from aiohttp import web
 
+from mock_activation.icap_app.control_input import NUMBER, Handler, explain, fault, read_object, read_wishes
+from mock_activation.icap_app.lives import life_of
 from mock_activation.icap_app.rest import today
+from mock_activation.icap_app.script import ScriptApi
 from mock_activation.secrecy import fingerprint
 
 if TYPE_CHECKING:
     from mock_activation.icap_app.app import IcapApp
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-_NUMBER: Final = (int, float)
-_LONGEST: Final = 86400.0
+_REMEMBERED: Final = 200
 
 
 class ControlApi:
@@ -31,7 +29,7 @@ class ControlApi:
     def __init__(self, app: IcapApp) -> None:
         """Make the routes."""
         self._app = app
-        self.web = web.Application(middlewares=[_errors])
+        self.web = web.Application(middlewares=[explain])
         self._routes: dict[str, Handler] = {
             "GET /": self._index,
             "GET /state": self._state,
@@ -46,6 +44,8 @@ class ControlApi:
             "POST /forbid": self._forbid,
             "POST /database": self._database,
             "POST /manners": self._manners,
+            "POST /life": self._life,
+            **ScriptApi(app.rest).routes(),
         }
         for route, handler in self._routes.items():
             method, path = route.split()
@@ -74,13 +74,15 @@ class ControlApi:
             "starts": app.starts,
             "connections": app.connections,
             "answered": app.rest.answered,
-            "requests": list(app.rest.requests),
+            "requests": [call.line for call in app.rest.calls.matching()[-_REMEMBERED:]],
+            "life": life_of(app.settings),
+            "seed": app.rest.faults.seed,
             **app.addresses(),
         }
         return web.json_response(state, status=status)
 
     async def _crash(self, request: web.Request) -> web.StreamResponse:
-        hard = (await _wishes(request, {"hard": bool})).get("hard", False)
+        hard = (await read_wishes(request, {"hard": bool})).get("hard", False)
         answer = web.json_response({"crashed": True})
         self._app.crash()
         if self._app.on_crash is not None:
@@ -91,52 +93,62 @@ class ControlApi:
         return answer
 
     async def _start(self, request: web.Request) -> web.Response:
-        same_id = (await _wishes(request, {"same_id": bool})).get("same_id", False)
+        same_id = (await read_wishes(request, {"same_id": bool})).get("same_id", False)
         if self._app.alive:
-            return _fault(409, "the app is running already")
-        await self._app.start(same_id=same_id)
+            return fault(409, "the app is running already")
+        try:
+            await self._app.start(same_id=same_id)
+        except OSError as error:
+            return fault(409, f"it cannot start: {error.strerror or type(error).__name__}")
+        except ValueError as error:
+            return fault(409, f"it cannot start: {error}")
         return self._told()
 
     async def _hang(self, request: web.Request) -> web.Response:
-        await _wishes(request, {})
-        self._app.hang()
+        wishes = await read_wishes(request, {"seconds": NUMBER})
+        if not self._app.alive:
+            return fault(409, "the app is not running")
+        self._app.hang(wishes.get("seconds"))
         return self._told()
 
     async def _unhang(self, request: web.Request) -> web.Response:
-        await _wishes(request, {})
+        await read_wishes(request, {})
         self._app.unhang()
         return self._told()
 
     async def _restart(self, request: web.Request) -> web.Response:
-        wishes = await _wishes(request, {"down": _NUMBER, "abrupt": bool, "same_id": bool})
+        wishes = await read_wishes(request, {"down": NUMBER, "abrupt": bool, "same_id": bool})
         down = wishes.get("down", 1.0)
         if not self._app.begin_restart(
             down=down, abrupt=wishes.get("abrupt", False), same_id=wishes.get("same_id", False)
         ):
-            return _fault(409, "a restart is under way already")
+            return fault(409, "a restart is under way already")
         return self._told(202)
 
     async def _lose_licence(self, request: web.Request) -> web.Response:
-        await _wishes(request, {})
+        await read_wishes(request, {})
         self._app.lose_licence()
         return self._told()
 
     async def _grant_licence(self, request: web.Request) -> web.Response:
-        self._app.grant_licence((await _wishes(request, {"days": _NUMBER}, negative=True)).get("days", 365.0))
+        self._app.grant_licence((await read_wishes(request, {"days": NUMBER}, negative=True)).get("days", 365.0))
         return self._told()
 
     async def _tls(self, request: web.Request) -> web.Response:
-        await _wishes(request, {})
+        after = (await read_wishes(request, {"after": NUMBER})).get("after", 0)
         if not self._app.alive:
-            return _fault(409, "the app is not running")
+            return fault(409, "the app is not running")
+        if after:
+            self._app.enable_tls_later(after)
+            return self._told(202)
         await self._app.enable_tls()
         return self._told()
 
     async def _forbid(self, request: web.Request) -> web.Response:
-        wishes = await _wishes(request, {"status": bool, "code": int, "seconds": _NUMBER})
+        wishes = await read_wishes(request, {"status": bool, "code": int, "seconds": NUMBER})
         code = wishes.get("code", 403)
         if code not in (403, 500):
-            return _fault(400, "code: 403 or 500 is expected")
+            return fault(400, "code: 403 or 500 is expected")
         if wishes.get("status", True):
             self._app.refuse(code, wishes.get("seconds"))
         else:
@@ -144,55 +156,22 @@ class ControlApi:
         return self._told()
 
     async def _database(self, request: web.Request) -> web.Response:
-        wishes = await _wishes(request, {"status": bool})
+        wishes = await read_wishes(request, {"status": bool})
         if "status" not in wishes:
-            return _fault(400, "status: true or false is expected")
+            return fault(400, "status: true or false is expected")
         self._app.product.database = wishes["status"]
         return self._told()
 
     async def _manners(self, request: web.Request) -> web.Response:
         try:
-            self._app.change_manners(await _object(request))
+            self._app.change_manners(await read_object(request))
         except ValueError as error:
-            return _fault(400, str(error))
+            return fault(400, str(error))
         return self._told()
 
-
-@web.middleware
-async def _errors(request: web.Request, handler: Handler) -> web.StreamResponse:
-    try:
-        return await handler(request)
-    except web.HTTPException as error:
-        return _fault(error.status, error.reason)
-
-
-def _fault(status: int, text: str) -> web.Response:
-    return web.json_response({"err": text}, status=status)
-
-
-async def _object(request: web.Request) -> dict[str, Any]:
-    """Read the body as a JSON object; none is an empty one. Raises ``HTTPBadRequest``."""
-    body = await request.read()
-    try:
-        content = json.loads(body) if body.strip() else {}
-    except (ValueError, RecursionError):
-        content = None
-    if not isinstance(content, dict):
-        raise web.HTTPBadRequest(reason="a JSON object is expected")
-    return content
-
-
-async def _wishes(request: web.Request, known: Mapping[str, Any], *, negative: bool = False) -> dict[str, Any]:
-    """Read the body and check it against names and their types. Raises ``HTTPBadRequest`` with what is wrong."""
-    content = await _object(request)
-    for name, value in content.items():
-        kind = known.get(name)
-        if kind is None:
-            listed = ", ".join(known) or "none"
-            # Not the name itself: whatever was sent here by mistake may be a secret.
-            raise web.HTTPBadRequest(reason=f"unknown field; known here: {listed}")
-        if isinstance(value, bool) is not (kind is bool) or not isinstance(value, kind):
-            raise web.HTTPBadRequest(reason=f"{name}: {'true or false' if kind is bool else 'a number'} is expected")
-        if kind is _NUMBER and not (-_LONGEST if negative else 0) <= value <= _LONGEST:
-            raise web.HTTPBadRequest(reason=f"{name}: too small or too large")
-    return content
+    async def _life(self, request: web.Request) -> web.Response:
+        try:
+            self._app.change_life(await read_object(request))
+        except ValueError as error:
+            return fault(400, str(error))
+        return self._told()

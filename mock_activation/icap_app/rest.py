@@ -1,6 +1,6 @@
 """The REST API of the app (protocol.md section 2): routes, credentials, and how the app refuses, hangs and goes away.
 
-It never logs a request: bodies, queries and headers hold keys. What is remembered of a request is method, path, status.
+It never logs a request: bodies, queries and headers hold keys. What is remembered of one is told in ``calls``.
 """
 
 from __future__ import annotations
@@ -10,21 +10,23 @@ import hmac
 import json
 import logging
 import secrets
-from collections import deque
+import time
 from collections.abc import Awaitable, Callable
 from datetime import UTC, date, datetime
 from typing import Any, Final, Protocol
 
 from aiohttp import web
 
+from mock_activation.faults import Faults
 from mock_activation.icap_app.activation import ActivationFailed
+from mock_activation.icap_app.calls import ApiKeyGiven, Call, Calls, Route
+from mock_activation.icap_app.carrying_out import carry_out
 from mock_activation.icap_app.product import InvalidLicence, Product, read_licence
 from mock_activation.icap_app.settings import Readyz, Settings
-from mock_activation.secrecy import where
+from mock_activation.secrecy import fingerprint, where
 
 _LOG: Final = logging.getLogger("mock_activation.icap_app")
 _FILE_LIMIT: Final = 64 * 1024
-_REMEMBERED: Final = 200
 _OPEN_PATHS: Final = frozenset({"/readyz", "/login", "/version"})
 """Paths without credentials."""
 
@@ -60,24 +62,29 @@ def today() -> date:
 class RestApi:
     """The routes, and the requests that are being answered."""
 
-    def __init__(self, app: Body) -> None:
-        """Make the routes for one app."""
+    def __init__(self, app: Body, seed: int = 0) -> None:
+        """Make the routes for one app; ``seed`` is for what the rules of faults leave to chance."""
         self._app = app
-        self._answering: set[asyncio.Task[Any]] = set()
-        self.requests: deque[str] = deque(maxlen=_REMEMBERED)
+        self._answering: dict[asyncio.Task[Any], Call] = {}
+        self.calls = Calls(time.time)
+        self.faults = Faults(seed, now=time.monotonic)
         self.answered = 0
         self.web = web.Application(middlewares=[self._life, self._guard], client_max_size=_FILE_LIMIT)
-        self.web.add_routes(
-            [
-                web.get("/admin/license", self._licence),
-                web.post("/admin/license", self._upload),
-                web.post("/admin/license/activation", self._activation),
-                web.post("/admin/license/deactivation", self._deactivation),
-                web.get("/readyz", self._readyz),
-                web.get("/version", self._version),
-                web.post("/login", self._login),
-            ]
-        )
+        self._routes: dict[tuple[str, str], tuple[Route, Handler]] = {
+            ("GET", "/admin/license"): (Route.LICENSE, self._licence),
+            ("POST", "/admin/license"): (Route.UPLOAD, self._upload),
+            ("POST", "/admin/license/activation"): (Route.ACTIVATION, self._activation),
+            ("POST", "/admin/license/deactivation"): (Route.DEACTIVATION, self._deactivation),
+            ("GET", "/readyz"): (Route.READYZ, self._readyz),
+            ("GET", "/version"): (Route.VERSION, self._version),
+            ("POST", "/login"): (Route.LOGIN, self._login),
+        }
+        for (method, path), (_, handler) in self._routes.items():
+            self.web.router.add_route(method, path, handler)
+
+    def routes(self) -> list[tuple[str, str]]:
+        """Return the method and the path of everything that is known here."""
+        return list(self._routes)
 
     def abort(self) -> None:
         """Leave every request unanswered, as a killed process does."""
@@ -86,23 +93,47 @@ class RestApi:
 
     @web.middleware
     async def _life(self, request: web.Request, handler: Handler) -> web.StreamResponse:
-        """Answer unless the app hangs; remember what was asked."""
-        task = asyncio.current_task()
-        assert task is not None  # noqa: S101 - a request is served by a task
-        self._answering.add(task)
+        """Answer unless the app hangs or a rule says otherwise; remember what was asked."""
+        task = _this_task()
+        route, _ = self._routes.get((request.method, request.path), (Route.OTHER, None))
+        call = self.calls.open(route, request.method, request.path, self._api_key(request))
+        self._answering[task] = call
+        status: int | None = None
+        answer: web.StreamResponse = web.Response()  # where it stays this, no connection is left to be written to
         try:
             await self._app.not_hanging()
-            answer = await handler(request)
-        except web.HTTPException as error:
-            answer = _error(error.status, error.reason)
+            answer, status = await self._perform(request, handler, call)
+        except ConnectionError:
+            pass  # the client went away in the midst of its request
         except Exception as error:  # noqa: BLE001 - the library would log the request with its key
             _LOG.error("a bug in the stand-in: %s", where(error))
             answer = _error(500, "Internal error")
+            status = answer.status
         finally:
-            self._answering.discard(task)
-        self.answered += 1
-        self.requests.append(f"{request.method} {request.path} {answer.status}")
+            self._answering.pop(task)
+            self.calls.close(call, status)
+        self.answered += status is not None
         return answer
+
+    async def _perform(
+        self, request: web.Request, handler: Handler, call: Call
+    ) -> tuple[web.StreamResponse, int | None]:
+        """Return what goes to the library, and the status that the client saw (None: none)."""
+
+        async def serve() -> web.Response:
+            try:
+                answer = await handler(request)
+            except web.HTTPException as error:
+                return _told(error)
+            assert isinstance(answer, web.Response)  # noqa: S101 - every route gives all of its answer at once
+            return answer
+
+        fault = self.faults.pick(call.route, None, "") if self.faults else None
+        if fault is None:
+            answer = await serve()
+            return answer, answer.status
+        call.fault = fault.name
+        return await carry_out(request, fault, serve)
 
     @web.middleware
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -115,6 +146,12 @@ class RestApi:
         if request.path not in _OPEN_PATHS and not self._known(request.headers.get("apikey", "")):
             return _error(403, "Access denied")
         return await handler(request)
+
+    def _api_key(self, request: web.Request) -> ApiKeyGiven:
+        given = request.headers.get("apikey")
+        if given is None:
+            return ApiKeyGiven.NONE
+        return ApiKeyGiven.RIGHT if self._known(given) else ApiKeyGiven.WRONG
 
     def _known(self, given: str) -> bool:
         expected = self._app.settings.api_key
@@ -144,6 +181,9 @@ class RestApi:
         key, quantity, comment = body.get("activationKey"), body.get("quantity", 1), body.get("comment", "")
         if not isinstance(key, str) or not key:
             return _error(400, "activationKey is missing")
+        if not _encodable(key):
+            return _error(400, "activationKey is no text that could be sent on")
+        self._note_key(key)
         if isinstance(quantity, bool) or not isinstance(quantity, int) or quantity < 1:
             return _error(400, "quantity must be a number from 1")
         if not isinstance(comment, str):
@@ -158,6 +198,11 @@ class RestApi:
                 return web.json_response({"success": False})
             return _error(failure, "Activation failed")
         return web.json_response({"success": True})
+
+    def _note_key(self, key: str) -> None:
+        call = self._answering.get(_this_task())
+        if call is not None:
+            call.key_fingerprint = fingerprint(key)
 
     async def _deactivation(self, _request: web.Request) -> web.Response:
         try:
@@ -196,8 +241,27 @@ class RestApi:
         return web.json_response({"session_id": session})
 
 
+def _this_task() -> asyncio.Task[Any]:
+    task = asyncio.current_task()
+    assert task is not None  # noqa: S101 - a request is served by a task
+    return task
+
+
+def _encodable(text: str) -> bool:
+    """Tell whether a text has no half of a surrogate pair, which JSON can hold and a URL cannot."""
+    return not any("\ud800" <= character <= "\udfff" for character in text)
+
+
 def _error(status: int, text: str) -> web.Response:
     return web.json_response({"err": text}, status=status)
+
+
+def _told(error: web.HTTPException) -> web.Response:
+    """Return the library's own refusal (404, 405, 413) in the form of the product's errors."""
+    answer = _error(error.status, error.reason)
+    if "Allow" in error.headers:
+        answer.headers["Allow"] = error.headers["Allow"]
+    return answer
 
 
 async def _json_object(request: web.Request) -> dict[str, Any]:

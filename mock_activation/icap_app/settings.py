@@ -139,7 +139,8 @@ class Settings:
     """What is fixed when the stand-in starts; durations are seconds, ports 0 are chosen free.
 
     ``deployment_id``: ``fresh`` (a new one at each start of the app), ``keep`` (one, kept in the folder ``data``), or
-    the ID itself. ``license_key`` switches the vendor's own container automation on (protocol.md section 3).
+    the ID itself (also where it came from the environment). ``seed`` is for what the rules of faults leave to chance;
+    None: any. ``license_key`` switches the vendor's own container automation on (protocol.md section 3).
     ``tls_after`` None stays with HTTP. ``licensed``: comes up with a licence of its own, as with an on-premises licence
     server. ``id_prefix`` is assumed: the one of ICAP Server is not published.
     """
@@ -166,6 +167,7 @@ class Settings:
     restart_file: Path | None = None
     probe_period: float = 2.0
     probe_down: float = 1.0
+    seed: int | None = None
     manners: Manners = Manners()
 
 

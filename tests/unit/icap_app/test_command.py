@@ -80,7 +80,7 @@ async def test_tells_its_addresses_serves_and_goes_at_sigterm(client: Client, tm
     ca_file = tmp_path / "ca.pem"
     arguments = ("--tls-after", "0", "--ca-out", str(ca_file), "--api-key-file", api_key_file(tmp_path))
     async with started(*arguments) as app:
-        assert set(app.line) == {"url", "icap_url", "control_url", "deployment_id", "pid"}
+        assert set(app.line) == {"url", "icap_url", "control_url", "deployment_id", "seed", "pid"}
         assert app.line["pid"] == app.process.pid
         status, body = await client.get(f"{app.line['url']}/admin/license", key=API_KEY, ssl=unverified())
         assert (status, body["deployment"]) == (200, app.line["deployment_id"])

@@ -40,7 +40,7 @@ async def test_the_index_lists_the_routes(client: Client) -> None:
     async with IcapApp() as app:
         _, body = await client.get(f"{app.control_url}/")
         assert "POST /crash" in body["routes"]
-        assert len(body["routes"]) == 13
+        assert len(body["routes"]) == 25
 
 
 async def test_crash_and_start(client: Client) -> None:
@@ -138,7 +138,8 @@ async def test_manners_change_while_it_runs_and_survive_a_restart(client: Client
         ("/restart", {"down": float("nan")}, "down"),
         ("/restart", {"abrupt": 1}, "abrupt"),
         ("/restart", {"other": 1}, "known here: down, abrupt, same_id"),
-        ("/hang", {"seconds": 1}, "known here: none"),
+        ("/hang", {"seconds": -1}, "seconds"),
+        ("/unhang", {"seconds": 1}, "known here: none"),
         ("/database", {}, "status"),
         ("/database", {"status": "yes"}, "status"),
         ("/forbid", {"code": 404}, "403 or 500"),
