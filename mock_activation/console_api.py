@@ -16,9 +16,14 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 
+from mock_activation.answers import Outcome
 from mock_activation.backend import Backend
 from mock_activation.control_answers import Handler, answer, problem
+from mock_activation.effects import REFUSALS
+from mock_activation.faults import NAMES, Operation
 from mock_activation.pool import Change
+from mock_activation.seats import KeyState
+from mock_activation.switches import POSITIONS
 
 LONGEST_HISTORY: Final = 86_400.0
 MOST_STEPS: Final = 900
@@ -33,6 +38,15 @@ _HEADERS: Final = {
     "Referrer-Policy": "no-referrer",
     "Cache-Control": "no-cache",
 }
+CHOICES: Final[dict[str, Any]] = {
+    "states": list(KeyState),
+    "operations": list(Operation),
+    "outcomes": list(Outcome),
+    "faults": list(NAMES),
+    "refusals": list(REFUSALS),
+    "switches": {name: list(positions) for name, positions in POSITIONS.items()},
+}
+"""What the page lets people choose from, so that it never offers more or less than this server knows."""
 
 
 class ConsoleApi:
@@ -47,6 +61,7 @@ class ConsoleApi:
         return [
             web.get("/console", redirect),
             web.get("/console/", self._page),
+            web.get("/console/choices.json", self._choices),
             web.get("/console/{name}", self._page),
             web.get("/history", self._history),
         ]
@@ -58,6 +73,9 @@ class ConsoleApi:
             return problem(HTTPStatus.NOT_FOUND, "the console has no such file")
         kind = _TYPES[name.rpartition(".")[2]]
         return web.Response(body=content, content_type=kind, charset="utf-8", headers=_HEADERS)
+
+    async def _choices(self, _request: web.Request) -> web.Response:
+        return answer(CHOICES)
 
     async def _history(self, request: web.Request) -> web.Response:
         wanted = dict(request.query)
