@@ -33,9 +33,9 @@ MOST: Final = 4_000
 _INTRODUCTION = """\
 # The machine, as it is seen from outside
 Drawn by `python docs/make_state_diagram.py`, which explores `step` (mode `online`, route `auto`); a test fails when
-this page is stale. The stages are those of `/status` and of the metric `mdlicense_state`; what each means for an operator is
-in [operations.md](operations.md). An event may leave the stage as it is; only what moves is drawn.
-The first 4,000 kinds of states were explored, nearest first.
+this page is stale. The stages are those of `/status` and of the metric `mdlicense_state`; what each means for an
+operator is in [operations.md](operations.md). An event may leave the stage as it is; only what moves is drawn. The
+first 4,000 kinds of states were explored, nearest first.
 
 Every stage also leads to `stopping`, by SIGTERM; that is left out of the picture.
 """
