@@ -73,7 +73,9 @@ class Client(asyncio.Protocol):
         quantity = "" if step is Step.DEACTIVATE else "&quantity=1"
         line = f"GET {prefix}/{step.value}?key={self._key}&deployment={self.deployment}{quantity} HTTP/1.1\r\n"
         self._step = step
-        self._was_sure, self.has_seat, self.in_doubt = self.has_seat, False, True
+        self._was_sure = self.has_seat
+        if step is Step.DEACTIVATE or not self.has_seat:  # to ask again for a seat cannot cost it
+            self.has_seat, self.in_doubt = False, True
         self.asked_at = self._clock()
         self._transport.write(f"{line}Host: mock\r\n\r\n".encode())
 

@@ -39,7 +39,7 @@ async def test_no_answered_seat_is_lost_in_twenty_kills(tmp_path: Path) -> None:
     random = Random(4)
     key = made_up_key("kills of the mock")
     answers: Counter[tuple[Step, Verdict]] = Counter()
-    doubts = 0
+    doubts = beliefs = 0
     with running(tmp_path, key) as mock:
         plan = Plan(urlsplit(mock.told["url"]), [key], clients=CLIENTS, seconds=60, timeout=5)
         async with Crew(plan, "00000004") as crew:
@@ -52,6 +52,7 @@ async def test_no_answered_seat_is_lost_in_twenty_kills(tmp_path: Path) -> None:
                 stop.set()
                 answers += (await playing).answers
                 doubts += len(crew.in_doubt())
+                beliefs += len(crew.believed())
                 mock.start()
                 state = fetch_state(mock.told["control_url"], 5)
                 verdict = compare(state, crew.mark, crew.believed(), crew.in_doubt())
@@ -62,5 +63,6 @@ async def test_no_answered_seat_is_lost_in_twenty_kills(tmp_path: Path) -> None:
     assert answers[Step.ACTIVATE, Verdict.DONE] > 1000
     assert answers[Step.DEACTIVATE, Verdict.DONE] > 500
     assert doubts > KILLS  # the kills met requests on their way
+    assert beliefs > KILLS  # and seats that had been granted
     with closing(StateFile(tmp_path / "state")) as file:
         assert [len(kept.seats) for kept in file.read().keys] == [0]
