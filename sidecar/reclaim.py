@@ -167,9 +167,17 @@ class Reclaimer:
     def _prospects(self, judged: Iterable[Judged]) -> ProspectsSeen:
         scope = self.scope()
         names = frozenset(it.stored.name for it in judged if may_go(it.stored, it.owner, scope))
-        others = (it for it in judged if it.stored.name not in names and it.stored.record.owner.uid != scope.own_uid)
-        waiting = 1 + sum(1 for it in others if it.stored.record.phase is Phase.ACTIVATING)
-        return ProspectsSeen(names=names, waiting=waiting, luck=self._random.random())
+        others = [
+            it.stored
+            for it in judged
+            if it.stored.name not in names
+            and it.stored.record.owner.uid != scope.own_uid
+            and outside(it.stored.record, scope) is None
+        ]
+        # Not those of others who wait: each of their refusals erases a record and frees nothing.
+        held = frozenset(it.name for it in others if it.record.phase is Phase.ACTIVE)
+        waiting = 1 + sum(1 for it in others if it.record.phase is Phase.ACTIVATING)
+        return ProspectsSeen(names=names, waiting=waiting, held=held, luck=self._random.random())
 
     async def _pause(self, seconds: float) -> None:
         handle = self._loop.call_later(seconds, self._wanted.set)

@@ -54,10 +54,15 @@ class Knocked(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ProspectsSeen(Event):
-    """The ledger was looked at while waiting: ``names`` of records whose seat will become free, how many wait."""
+    """The ledger was looked at while waiting: ``names`` of records whose seat will become free, how many wait.
+
+    ``held``: active records of others who stay. A release takes milliseconds, so such a record may be gone at the next
+    look without ever having been among ``names``.
+    """
 
     names: frozenset[str]
     waiting: int = 1
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

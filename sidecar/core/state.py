@@ -194,12 +194,14 @@ class KeyView:
 class Prospects:
     """Records whose seats will become free, while we wait for one; ``names`` is None until the ledger was looked at.
 
-    ``freed``: which refusal in the row was the last before one of them went; until it is asked again, a seat is there.
+    ``freed``: which refusal in the row was the last before one of them, or of those that are ``held`` by others, went;
+    until it is asked again, a seat is there.
     """
 
     names: frozenset[str] | None = None
     waiting: int = 1
     freed: int = 0
+    held: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -42,6 +42,9 @@ def app_seen(state: State, now: float, flight: Flight, event: AppSeen) -> Folded
     if flight.overdue and isinstance(state.app.contact, AppMet):
         return state, []  # a later question was answered before: this answer may name an ID that is history
     report = event.report
+    if report.deployment_id is None and state.policy.id_source is points.IdSource.FIXED:
+        # Asked without an API key, the app does not tell its ID; the settings do.
+        report = replace(report, deployment_id=state.policy.given_id)
     before = last_report(state)
     notices: list[Instant] = [Notice(occasion=Occasion.APP_CHECKED)]
     changed_id = before is not None and before.deployment_id != report.deployment_id and report.deployment_id

@@ -37,13 +37,13 @@ def keys_seen(state: State, now: float, event: KeysSeen) -> Folded:
 def prospects_seen(state: State, now: float, event: ProspectsSeen) -> Folded:
     """Fold a look at the ledger while waiting: as soon as one of the seats waited for goes, ask again."""
     before = state.prospects
-    went = (before.names or frozenset()) - event.names
+    went = ((before.names or frozenset()) | before.held) - event.names - event.held
     freed, server = before.freed, state.server
     if went and server.refusal is not None and server.refusal.reason is Failure.NO_SEATS:
         freed = server.refusal.count
         soon = now + points.freed_pause(event.waiting, event.luck)
         server = replace(server, not_before=min(server.not_before, soon))
-    return replace(state, prospects=Prospects(event.names, event.waiting, freed), server=server), []
+    return replace(state, prospects=Prospects(event.names, event.waiting, freed, event.held), server=server), []
 
 
 def stop(state: State, now: float, event: Stop) -> Folded:
