@@ -14,6 +14,7 @@ from mock_activation.events import Broadcast, Kind
 from mock_activation.faults import NAMES, Faults, Happening, Operation, Rule
 from mock_activation.journal import Entry, Journal
 from mock_activation.pool import Change, KeySpec, Pool
+from mock_activation.profiles import PROFILES, choose
 from mock_activation.switches import Switches
 
 CALM: Final = "calm"
@@ -43,9 +44,13 @@ class Backend:
         switches: Switches | None = None,
         *,
         now: Callable[[], float] = time.time,
+        profile: str = CALM,
         seed: int = 0,
     ) -> None:
-        """Start with these keys; ``now`` gives seconds since the epoch, ``seed`` is what the faults choose by."""
+        """Start with these keys and this profile of faults; ``now`` gives seconds since the epoch.
+
+        ``seed`` is what the faults choose by. ``KeyError``: there is no such profile.
+        """
         self._real_now = now
         self.advanced = 0.0
         """Seconds by which the clock was advanced."""
@@ -54,9 +59,12 @@ class Backend:
         self.history: deque[Change] = deque(maxlen=HISTORY_LENGTH)
         """The last seats that were taken and became free, oldest first."""
         self.pool = Pool(keys, switches, on_change=self._seat_changed)
-        self.profile = CALM
+        self.profile = profile
         """The name of the profile that was chosen last; rules may have been added since."""
         self.faults = Faults(seed, now=self.now, on_event=self._fault_changed)
+        self._first_profile = (profile, seed)
+        for fault in PROFILES[profile].faults:
+            self.faults.add(fault)
         self.journal = Journal(on_change=self._journal_changed)
         self.requests: dict[tuple[str, str], int] = {
             (operation, answer): 0 for operation, outcomes in _POSSIBLE.items() for answer in (*outcomes, *NAMES)
@@ -84,6 +92,17 @@ class Backend:
         """Let so many seconds have passed, for the keys' ends, the ages of seats and the faults' time windows."""
         self.advanced += seconds
         self.tell_state("clock")
+
+    def choose(self, profile: str, seed: int) -> None:
+        """Put a profile's rules in the place of all rules. ``KeyError``: there is no such profile."""
+        choose(self.faults, profile, seed)
+        self.profile = profile
+        self.tell_profile()
+
+    def reseed(self, seed: int) -> None:
+        """Let the faults begin again to choose; the rules stay."""
+        self.faults.reseed(seed)
+        self.tell_profile()
 
     def tell_state(self, what: str) -> None:
         """Tell whoever watches that something is different that has no events of its own."""
@@ -118,9 +137,7 @@ class Backend:
         self.pool.revert(self._first_keys, self.now())
         self.pool.switches = self._first_switches
         self.advanced = 0.0
-        self.faults.clear()
-        self.profile = CALM
         self.journal.clear()
         self.history.clear()
-        self.tell_profile()
+        self.choose(*self._first_profile)
         self.tell_state("reset")

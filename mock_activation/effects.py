@@ -124,7 +124,7 @@ class Refuse:
 
 @dataclass(frozen=True, slots=True)
 class BreakHandshake:
-    """The TLS handshake ends with an alert; no request is ever seen. Without TLS it cannot happen."""
+    """The TLS handshake fails; no request is ever seen. Without TLS it cannot happen."""
 
 
 Instead = Cut | Reset | Hang | Garbage | Reply

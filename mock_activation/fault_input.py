@@ -67,7 +67,11 @@ def parse_fault(data: object) -> Fault:
         probability=fields.number("probability", 1.0, least=0.0, most=1.0),
         window=_read_window(fields),
     )
-    if name != TLS_HANDSHAKE or not _all_absent(fields, "operation", "deployment", "key_fingerprint", "wait"):
+    if name == TLS_HANDSHAKE:
+        named = [fields.take(other) for other in ("operation", "deployment", "key_fingerprint", "wait")]
+        if any(named):
+            fields.wrong("a TLS handshake comes before the request: operation, deployment, key and wait mean nothing")
+    else:
         operation = fields.take("operation")
         if operation is not None and operation not in list(Operation):
             fields.wrong(f"operation must be one of {', '.join(Operation)}")
@@ -79,14 +83,8 @@ def parse_fault(data: object) -> Fault:
             key_fingerprint=fields.fingerprint("key_fingerprint"),
             wait=fields.number("wait", 0.0, least=0.0, most=LONGEST_DELAY),
         )
-        if name == TLS_HANDSHAKE:
-            fields.wrong("a TLS handshake comes before the request: operation, deployment, key and wait mean nothing")
     fields.finish()
     return fault
-
-
-def _all_absent(fields: Fields, *names: str) -> bool:
-    return all(fields.peek(name) is None for name in names)
 
 
 def _read_pattern(fields: Fields) -> str | None:

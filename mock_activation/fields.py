@@ -100,10 +100,6 @@ class Fields:
         self.wrong(f"{name} must be a number from {least:g} to {most:g}")
         return default
 
-    def peek(self, name: str) -> Any:
-        """Return a field without taking it out."""
-        return self._left.get(name)
-
     def flag(self, name: str) -> bool:
         """Take true or false; absent is false."""
         value = self.take(name)

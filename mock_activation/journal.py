@@ -47,6 +47,33 @@ class Entry:
     done_at: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """Which entries: None is any. ``after`` is a number that theirs must be greater than."""
+
+    operation: Operation | None = None
+    deployment: str | None = None
+    key_fingerprint: str | None = None
+    outcome: str | None = None
+    fault: str | None = None
+    fate: Fate | None = None
+    status: int | None = None
+    after: int = 0
+
+    def matches(self, entry: Entry) -> bool:
+        """Tell whether this entry is one of them."""
+        return (
+            entry.number > self.after
+            and self.operation in (None, entry.operation)
+            and self.deployment in (None, entry.deployment)
+            and self.key_fingerprint in (None, entry.key_fingerprint)
+            and self.outcome in (None, entry.outcome)
+            and self.fault in (None, entry.fault)
+            and self.fate in (None, entry.fate)
+            and self.status in (None, entry.status)
+        )
+
+
 class Journal:
     """The last requests."""
 
@@ -56,7 +83,9 @@ class Journal:
         """Keep at most ``length`` entries; ``on_change`` hears of each that is held back or done with."""
         self._entries: deque[Entry] = deque(maxlen=length)
         self._last = 0
-        self.changed = on_change
+        self._on_change = on_change
+        self.listeners: set[Callable[[Entry], None]] = set()
+        """Whoever waits for an entry; called like ``on_change``."""
 
     def open(self, at: float, operation: Operation, key_fingerprint: str, deployment: str, quantity: str) -> Entry:
         """Note a request at its arrival; whoever handles it fills in the rest."""
@@ -65,13 +94,28 @@ class Journal:
         self._entries.append(entry)
         return entry
 
-    def entries(self, *, operation: Operation | None = None, deployment: str | None = None) -> list[Entry]:
+    def changed(self, entry: Entry) -> None:
+        """Take note that an entry is held back or done with."""
+        self._on_change(entry)
+        if self.listeners:
+            for listener in tuple(self.listeners):
+                listener(entry)
+
+    def entries(
+        self,
+        wanted: Wanted | None = None,
+        *,
+        operation: Operation | None = None,
+        deployment: str | None = None,
+    ) -> list[Entry]:
         """Return what is kept, oldest first, only what matches."""
-        return [
-            entry
-            for entry in self._entries
-            if operation in (None, entry.operation) and deployment in (None, entry.deployment)
-        ]
+        wanted = wanted or Wanted(operation, deployment)
+        return [entry for entry in self._entries if wanted.matches(entry)]
+
+    @property
+    def last(self) -> int:
+        """Return the number of the last entry."""
+        return self._last
 
     def clear(self) -> None:
         """Forget all entries; numbers go on, so that a reader notices the gap."""

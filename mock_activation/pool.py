@@ -199,6 +199,23 @@ class Pool:
                 self.keeper.seat_changed(key_digest, deployment)
         known.used = sum(seat.units for seat in known.seats.values())
 
+    def retake(self, key_digest: str, seat: Seat, now: float) -> None:
+        """Have a seat as a snapshot tells it, also above what the key allows; whoever hears of seats hears of it."""
+        known = self._keys[key_digest]
+        known.seats[seat.deployment] = seat
+        known.used += seat.units
+        if self.keeper is not None:
+            self.keeper.seat_changed(key_digest, seat.deployment)
+        self._tell(now, known, seat.deployment, Move.TAKEN)
+
+    def drop(self, key_fingerprint: str, now: float) -> bool:
+        """Remove a key and its seats; False if there is none."""
+        for known in tuple(self._keys.values()):
+            if known.fingerprint == key_fingerprint:
+                self._remove(known.digest, now)
+                return True
+        return False
+
     def seat(self, key_digest: str, deployment: str) -> Seat | None:
         """Return a seat, None if it is not taken."""
         known = self._keys.get(key_digest)

@@ -32,6 +32,9 @@ from mock_activation.faults import (
     Window,
 )
 
+MOST_SEED: Final = 2**53 - 1
+"""The largest whole number that every reader of JSON keeps."""
+
 
 @dataclass(frozen=True, slots=True)
 class Profile:

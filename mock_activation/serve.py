@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import json
 import os
+import random
 import signal
 import sys
 from contextlib import suppress
@@ -19,6 +20,7 @@ from mock_activation.exits import CONFIGURATION, DONE
 from mock_activation.fields import InputError
 from mock_activation.key_input import read_key_file
 from mock_activation.open_files import allow_many_connections
+from mock_activation.profiles import MOST_SEED, PROFILES
 from mock_activation.server import ListenError, MockActivation
 from mock_activation.state_file import StateError
 from mock_activation.switches import POSITIONS, Switches
@@ -69,6 +71,9 @@ def configure(parser: argparse.ArgumentParser) -> None:
     listen.add_argument(
         "--control-port", type=_port, default=8481, metavar="PORT", help="control port, 0 = a free one (default 8481)"
     )
+    listen.add_argument(
+        "--control-token-file", type=Path, metavar="FILE", help="the control port wants its content as a bearer token"
+    )
     listen.add_argument("--prefix", default="", metavar="/PATH", help="path before /activation and /deactivation")
     listen.add_argument("--keys", type=Path, metavar="FILE", help="YAML file with the keys and their seats")
     listen.add_argument("--state", type=Path, metavar="FILE", help="keep keys and seats there, over every restart")
@@ -78,6 +83,27 @@ def configure(parser: argparse.ArgumentParser) -> None:
     tls.add_argument("--ca-out", type=Path, metavar="FILE", help="write the CA certificate there (implies --tls)")
     tls.add_argument(
         "--tls-name", action="append", default=[], metavar="NAME", help="one more name for the certificate; repeatable"
+    )
+    tls.add_argument(
+        "--tls-client-ca",
+        type=Path,
+        metavar="FILE",
+        help="refuse clients without a certificate of these authorities (implies --tls)",
+    )
+    faults = parser.add_argument_group("faults")
+    faults.add_argument(
+        "--profile",
+        choices=list(PROFILES),
+        default="calm",
+        help="begin with this set of faults (default %(default)s): "
+        + "; ".join(f"{profile.name}: {profile.summary}" for profile in PROFILES.values()),
+    )
+    faults.add_argument(
+        "--seed",
+        type=_seed,
+        metavar="N",
+        help="what faults choose by; the same seed chooses alike for the same requests (default: another each time, "
+        "printed when ready)",
     )
     switches = parser.add_argument_group("assumptions about the vendor's server")
     for name, positions in POSITIONS.items():
@@ -109,6 +135,10 @@ def run(arguments: argparse.Namespace) -> int:
             prefix=arguments.prefix,
             tls=arguments.tls or arguments.ca_out is not None,
             tls_names=tuple(arguments.tls_name),
+            tls_client_ca=arguments.tls_client_ca,
+            control_token=read_token(arguments.control_token_file),
+            profile=arguments.profile,
+            seed=random.SystemRandom().randrange(2**32) if arguments.seed is None else arguments.seed,
             state=arguments.state,
         )
         return asyncio.run(_serve(mock, arguments.ready_file, arguments.ca_out))
@@ -137,6 +167,8 @@ async def _serve(mock: MockActivation, ready_file: Path | None, ca_out: Path | N
                 "control_url": mock.control_url,
                 "pid": os.getpid(),
                 "keys": [view.fingerprint for view in mock.pool.view()],
+                "profile": mock.backend.profile,
+                "seed": mock.faults.seed,
                 "ca_file": None if ca_out is None else str(ca_out),
             }
         )
@@ -166,6 +198,27 @@ def _write(path: Path, content: bytes) -> None:
 def _remove(path: Path) -> None:
     with suppress(OSError):
         path.unlink(missing_ok=True)
+
+
+def read_token(path: Path | None) -> str | None:
+    """Read the control port's token. Raises ``InputError``, which does not repeat it."""
+    if path is None:
+        return None
+    try:
+        token = path.read_text(encoding="ascii").strip()
+    except OSError as error:
+        raise InputError(f"{path}: {error.strerror}") from None
+    except UnicodeDecodeError:
+        raise InputError(f"{path}: a token must be ASCII") from None
+    if not token or not token.isprintable() or " " in token:
+        raise InputError(f"{path}: a token must be one printable word")
+    return token
+
+
+def _seed(text: str) -> int:
+    if text.isascii() and text.isdigit() and len(text) <= 16 and int(text) <= MOST_SEED:  # noqa: PLR2004 - its digits
+        return int(text)
+    raise argparse.ArgumentTypeError(f"a seed is a whole number from 0 to {MOST_SEED}")
 
 
 def _port(text: str) -> int:

@@ -24,13 +24,14 @@ from typing import Final, Self
 from aiohttp import web
 
 from mock_activation.activation_api import ActivationApi
-from mock_activation.backend import Backend
+from mock_activation.backend import CALM, Backend
 from mock_activation.control_api import ControlApi
 from mock_activation.faults import Faults
 from mock_activation.fields import InputError
 from mock_activation.journal import Journal
 from mock_activation.keeping import keep, let_go
 from mock_activation.pool import Change, KeySpec, Pool
+from mock_activation.profiles import PROFILES
 from mock_activation.switches import Switches
 
 STOP_SECONDS: Final = 2.0
@@ -76,15 +77,23 @@ class MockActivation:
         tls_names: tuple[str, ...] = (),
         now: Callable[[], float] = time.time,
         state: Path | None = None,
+        tls_client_ca: Path | None = None,
+        control_token: str | None = None,
+        profile: str = CALM,
+        seed: int = 0,
     ) -> None:
         """Prepare; nothing listens yet. A port of 0 is a free one; ``tls_names`` join localhost in the certificate.
 
         ``switches`` may name only some. ``state`` is the file that keeps keys and seats; without one they end with us.
-        Raises ``InputError`` for an impossible prefix.
+        ``tls_client_ca`` is a PEM file: who brings no certificate of these authorities is refused (it implies TLS).
+        ``control_token`` is what the control port wants as a bearer token. Raises ``InputError`` for an impossible
+        prefix, an unknown profile, or a file of authorities that cannot be used.
         """
+        if profile not in PROFILES:
+            raise InputError(f"the profile must be one of {', '.join(PROFILES)}")
         named = asdict(switches) if isinstance(switches, Switches) else dict(switches or {})
         self._keep = None if state is None else partial(keep, path=state, named_switches=named)
-        self.backend = Backend(keys or {}, replace(Switches(), **named), now=now)
+        self.backend = Backend(keys or {}, replace(Switches(), **named), now=now, profile=profile, seed=seed)
         self.url = ""
         """Where the sidecar shall be pointed to, prefix included; known once it listens."""
         self.control_url = ""
@@ -95,7 +104,11 @@ class MockActivation:
         self._prefix = prefix.rstrip("/")
         if _PREFIX.fullmatch(self._prefix) is None:
             raise InputError("the prefix must look like /some/path")
-        self._tls, self._tls_names = tls, tls_names
+        self._tls, self._tls_names = tls or tls_client_ca is not None, tls_names
+        self._tls_client_ca = tls_client_ca
+        self._control_token = control_token
+        if tls_client_ca is not None:
+            _trust_clients(ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), tls_client_ca)  # a bad file is told before we start
         self._stack = AsyncExitStack()
 
     @property
@@ -132,7 +145,7 @@ class MockActivation:
             port = await _listen(stack, activation, self._host, self._port, context, setting="--port")
             stack.callback(api.stop)
             control = web.AppRunner(
-                ControlApi(self.backend, self.ca_pem).application(),
+                ControlApi(self.backend, self.ca_pem, self._control_token).application(),
                 access_log=None,
                 logger=_HTTP_LOG,
                 shutdown_timeout=STOP_SECONDS,
@@ -158,7 +171,25 @@ class MockActivation:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         authority.issue_cert(*names).configure_cert(context)
         self.ca_pem = authority.cert_pem.bytes()
+        if self._tls_client_ca is not None:
+            _trust_clients(context, self._tls_client_ca)
+        context.sni_callback = self._greet
         return context
+
+    def _greet(self, _socket: object, _name: str | None, _context: object) -> int | None:
+        """Begin a TLS handshake, or end it with an alert if a fault says so."""
+        return ssl.ALERT_DESCRIPTION_HANDSHAKE_FAILURE if self.faults and self.faults.pick_handshake() else None
+
+
+def _trust_clients(context: ssl.SSLContext, authorities: Path) -> None:
+    """Let only clients in that have a certificate of these authorities. Raises ``InputError``."""
+    try:
+        context.load_verify_locations(cafile=authorities)
+    except ssl.SSLError:
+        raise InputError(f"{authorities}: holds no certificate in PEM form") from None
+    except OSError as error:
+        raise InputError(f"{authorities}: {error.strerror}") from None
+    context.verify_mode = ssl.CERT_REQUIRED
 
 
 async def _listen(

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -125,6 +126,11 @@ def test_switches_and_prefix_by_option(tmp_path: Path) -> None:
         (["serve", "--prefix", "x"], 78, "the prefix must look like /some/path"),
         (["serve", "--port", "65536"], 64, "a port is a number from 0 to 65535"),
         (["serve", "--same-pair", "perhaps"], 64, "invalid choice"),
+        (["serve", "--tls-client-ca", "broken.yaml"], 78, "broken.yaml: holds no certificate in PEM form"),
+        (["serve", "--control-token-file", "absent"], 78, "absent: No such file or directory"),
+        (["serve", "--control-token-file", "broken.yaml"], 78, "broken.yaml: a token must be one printable word"),
+        (["serve", "--profile", "sunny"], 64, "invalid choice"),
+        (["serve", "--seed", "x"], 64, "a seed is a whole number from 0"),
         (["serve", "--kees", "x"], 64, "unrecognized arguments"),
         (["serve", "--key", "<KEY>"], 64, "unrecognized arguments: --key ***"),
         (["sreve"], 64, "did you mean serve?"),
@@ -153,6 +159,23 @@ def test_bad_input_is_one_clear_message(
     assert says in err
     assert "Traceback" not in err
     expect_no_key(err)
+
+
+def test_profile_seed_and_token_by_option(tmp_path: Path) -> None:
+    """They are in force when the line is printed, and the line tells profile and seed, never the token."""
+    (tmp_path / "token").write_text("open-sesame\n")
+    options = ("--profile", "captive-portal", "--seed", "42", "--control-token-file", str(tmp_path / "token"))
+    with served(tmp_path, *options) as (process, line):
+        assert (line["profile"], line["seed"]) == ("captive-portal", 42)
+        assert "sesame" not in json.dumps(line)
+        with urllib.request.urlopen(f"{line['url']}/activation", timeout=5) as answer:
+            assert answer.read().startswith(b"<!DOCTYPE")
+        request = urllib.request.Request(f"{line['control_url']}/seed", headers={"Authorization": "Bearer open-sesame"})
+        with urllib.request.urlopen(request, timeout=5) as answer:
+            assert json.load(answer) == {"seed": 42}
+        with pytest.raises(urllib.error.HTTPError, match="401"):
+            urllib.request.urlopen(f"{line['control_url']}/seed", timeout=5)
+        assert stop(process)[0] == 0
 
 
 def test_taken_port_as_a_process(tmp_path: Path) -> None:

@@ -78,6 +78,16 @@ async def test_journal_is_filtered_and_cleared(vendor: Vendor) -> None:
     assert [e["number"] for e in filtered] == [1]
     assert (await vendor.control("GET", "/journal?operation=other")).status == 400
     assert (await vendor.control("GET", "/journal?wait=1")).status == 400
+    for query, numbers in (
+        ("outcome=activated&after=1", [2]),
+        ("status=200&limit=1", [3]),
+        ("limit=0", []),
+        ("fate=unanswered", []),
+        (f"key_fingerprint={fingerprint(KEY)}&operation=deactivation", [3]),
+        ("fault=cut", []),
+    ):
+        found = (await vendor.control("GET", f"/journal?{query}")).json()["entries"]
+        assert [e["number"] for e in found] == numbers
     await vendor.control("DELETE", "/journal")
     assert (await vendor.control("GET", "/journal")).json() == {"entries": []}
 
@@ -190,6 +200,42 @@ async def test_metrics_tell_the_servers_truth(vendor: Vendor) -> None:
         ("POST", "/faults", {"fault": "html", "body": 1}, 400, "body must be a text"),
         ("POST", "/faults", {"fault": "cut", "deployment": ""}, 400, "deployment must be a printable text"),
         ("POST", "/faults", {"fault": "cut", "key_fingerprint": 7}, 400, "12 hexadecimal digits"),
+        ("POST", "/faults", {"fault": "cut", "probability": 1.5}, 400, "probability must be a number from 0 to 1"),
+        ("POST", "/faults", {"fault": "cut", "nth": 0}, 400, "nth must be a whole number"),
+        ("POST", "/faults", {"fault": "cut", "count_by": "day"}, 400, "count_by must be one of rule, deployment"),
+        ("POST", "/faults", {"fault": "cut", "window": 5}, 400, "window: must be a mapping"),
+        ("POST", "/faults", {"fault": "cut", "window": {"from": 5, "to": 5}}, 400, "window: from must be less"),
+        ("POST", "/faults", {"fault": "cut", "window": {"form": 5}}, 400, "window: there is no field form"),
+        ("POST", "/faults", {"fault": "cut", "deployment": "*" * 5}, 400, "4 stars at most"),
+        ("POST", "/faults", {"fault": "cut", "wait": -1}, 400, "wait must be a number"),
+        ("POST", "/faults", {"fault": "truncate", "keep": 1}, 400, "keep must be a number from 0 to 0.999"),
+        ("POST", "/faults", {"fault": "drip", "size": 0}, 400, "size must be a whole number"),
+        ("POST", "/faults", {"fault": "drip", "processed": True}, 400, "processed makes no sense with drip"),
+        ("POST", "/faults", {"fault": "refuse", "reason": "mood"}, 400, "reason must be one of no_seats, expired"),
+        ("POST", "/faults", {"fault": "refuse", "reason": ["x"]}, 400, "reason must be one of no_seats, expired"),
+        ("POST", "/faults", {"fault": "content-type", "content_type": "é"}, 400, "content_type must be ASCII"),
+        ("POST", "/faults", {"fault": "status", "retry_after": 1, "retry_after_date": 1}, 400, "choose one"),
+        ("POST", "/faults", {"fault": "delay", "seconds": 1, "distribution": "normal"}, 400, "must be one of fixed"),
+        ("POST", "/faults", {"fault": "delay", "seconds": 1, "distribution": "uniform"}, 400, "most must be there"),
+        ("POST", "/faults", {"fault": "tls-handshake"}, 409, "plain HTTP: start it with --tls"),
+        ("POST", "/faults", {"fault": "tls-handshake", "operation": "activation"}, 400, "comes before the request"),
+        ("PUT", "/profile", {"name": "sunny"}, 400, "name must be one of calm, hostile"),
+        ("PUT", "/profile", {"name": "calm", "seed": -1}, 400, "seed must be a whole number"),
+        ("PUT", "/seed", {}, 400, "seed is missing"),
+        ("PUT", "/seed", {"seed": 1.5}, 400, "seed must be a whole number"),
+        ("POST", "/clock", {}, 400, "advance is missing"),
+        ("POST", "/clock", {"advance": -5}, 400, "advance must be a number from 0"),
+        ("POST", "/clock", {"advance": 1e9}, 400, "advance must be a number from 0"),
+        ("PUT", "/snapshot", [], 400, "must be a mapping"),
+        ("PUT", "/snapshot", {"snapshot": 2}, 400, "snapshot must be 1"),
+        ("PUT", "/snapshot", {"snapshot": 1}, 400, "keys must be a list"),
+        ("DELETE", "/keys/000000000000", None, 404, "no key has this fingerprint"),
+        ("GET", "/journal?fate=lost", None, 400, "fate must be one of pending"),
+        ("GET", "/journal?after=x", None, 400, "after must be a whole number"),
+        ("GET", "/journal/wait?timeout=soon", None, 400, "timeout must be a number of seconds"),
+        ("GET", "/journal/wait?timeout=nan", None, 400, "timeout must be a number of seconds"),
+        ("GET", "/journal/wait?timeout=0&outcome=activated", None, 404, "0 of 1 matching requests within 0 s"),
+        ("GET", "/openapi.xml", None, 404, "no such route"),
         ("GET", "/nothing", None, 404, "no such route"),
         ("POST", "/state", None, 405, "this route knows GET"),
         ("GET", "/ca.pem", None, 404, "plain HTTP"),
