@@ -19,10 +19,14 @@ async def measure(installed: Installed, *, quick: bool) -> list[Figure]:
         pod = await scene.pod(Ours(installed.sidecar))
         await pod.licensed()
         port = _port(pod)
-        series, seconds = await asyncio.to_thread(_scrape, port, 20 if quick else 200)
+        times = 20 if quick else 200
+        before = pod.process.cpu()
+        series, seconds = await asyncio.to_thread(_scrape, port, times)
+        used = (pod.process.cpu() - before) / (times + 1)
     return [
         Figure("metrics", "series", "", [float(series)], target=300.0),
         Figure("metrics", "one scrape, the connection kept", "ms", scaled(seconds, "ms"), target=3.0),
+        Figure("metrics", "... of which processor time of the sidecar", "ms", scaled([used], "ms")),
     ]
 
 
