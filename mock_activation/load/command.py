@@ -81,7 +81,7 @@ def run(arguments: argparse.Namespace) -> int:
         for fault in error.faults:
             sys.stderr.write(f"mock-activation load: {fault}\n")
         return CONFIGURATION
-    except (OSError, ValueError) as error:
+    except OSError as error:
         cause = getattr(error, "reason", error)  # urllib wraps what happened
         reason = getattr(cause, "strerror", None) or str(cause) or "no answer in time"
         sys.stderr.write(f"mock-activation load: the server cannot be reached: {reason}\n")
@@ -97,8 +97,9 @@ def run(arguments: argparse.Namespace) -> int:
 def _plan(arguments: argparse.Namespace) -> tuple[Plan, str, str]:
     url, control_url = arguments.url, arguments.control_url
     if arguments.ready_file is not None:
+        written = _read(arguments.ready_file)
         try:
-            line = json.loads(_read(arguments.ready_file))
+            line = json.loads(written)
             url, control_url = str(line["url"]), str(line["control_url"])
         except (ValueError, TypeError, KeyError):
             raise InputError(f"{arguments.ready_file}: not the line of JSON that serve writes") from None

@@ -7,6 +7,7 @@ import urllib.request
 from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import Any
 
 _OPENER = urllib.request.build_opener(urllib.request.ProxyHandler({}))
@@ -33,14 +34,17 @@ class Verdict:
 
 
 def fetch_state(control_url: str, timeout: float, token: str = "") -> Any:
-    """Return the server's state. Raises ``OSError``, and ``ValueError`` if it is none."""
+    """Return the server's state. Raises ``OSError``, also if what answers is something else."""
     request = urllib.request.Request(f"{control_url}/state")  # noqa: S310 - the command lets only http through
     if token:
         request.add_header("Authorization", f"Bearer {token}")
-    with _OPENER.open(request, timeout=timeout) as answer:
-        state = json.load(answer)
+    try:
+        with _OPENER.open(request, timeout=timeout) as answer:
+            state = json.load(answer)
+    except (ValueError, HTTPException):
+        state = None
     if not isinstance(state, dict) or not isinstance(state.get("keys"), list):
-        raise ValueError("this is not the control port of mock-activation")  # noqa: TRY004 - as if it were no JSON
+        raise ConnectionError("what answers there is not the control port of mock-activation")
     return state
 
 
