@@ -26,7 +26,11 @@ from sidecar.cli.parser import Parser
 from sidecar.core.records import SeatRecord, Stored
 from sidecar.lifecycle import Life
 from sidecar.observe import logs, metrics, narrator, web  # noqa: F401 - loaded once here instead of in every child
+from sidecar.secrets import Secret
 from sidecar.stop_signals import StopSignals
+
+KEY_INTERVAL = 0.25
+"""Seconds instead of 5 between two looks at the key folder; there is no setting for it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,7 +38,8 @@ class Point:
     """Where it happens: ``port`` is ledger, server or app; ``when`` before or after; at the ``nth`` call that fits.
 
     ``phase``: only calls about a record in this phase count (empty: all). ``deed``: ``kill``; ``block`` (the event loop
-    stops turning); ``thread`` (the call hangs in an executor's thread for ever, as the look-up of a name does).
+    stops turning); ``thread`` (the call hangs in an executor's thread for ever, as the look-up of a name does); ``bug``
+    (an exception that nobody foresaw, and that holds the key).
     """
 
     port: str
@@ -63,12 +68,12 @@ class Mortal:
         async def call(*given: Any) -> Any:
             now = self._fits(given)
             if now and self._point.when == "before":
-                await self._end()
+                await self._end(given)
             try:
                 return await method(*given)
             finally:
                 if now and self._point.when == "after":
-                    await self._end()
+                    await self._end(given)
 
         return call
 
@@ -78,8 +83,10 @@ class Mortal:
         self._count += 1
         return self._count == self._point.nth
 
-    async def _end(self) -> None:
+    async def _end(self, given: tuple[Any, ...]) -> None:
         match self._point.deed:
+            case "bug":
+                raise RuntimeError(f"not foreseen: {[it.reveal() if isinstance(it, Secret) else it for it in given]}")
             case "block":
                 time.sleep(3600)  # noqa: ASYNC251 - that is the point of it
             case "thread":
@@ -131,6 +138,7 @@ def _live(order: dict[str, Any]) -> NoReturn:
             listening=lambda port: log.info("started", port=port),
             leave=lifecycle.leave,
         )
+        life = replace(life, key_interval=KEY_INTERVAL)
         if order.get("point") is not None:
             life = _wrapped(life, Point(**order["point"]))
         await lifecycle.run(life, signals)

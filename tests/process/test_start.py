@@ -1,17 +1,17 @@
-"""Bad input and bad surroundings at the start: one clear sentence each, then exit 78, or patience where that is right."""
+"""Bad input and bad surroundings at the start: one clear sentence each, then exit 78, or patience where it is right."""
 
 from __future__ import annotations
 
-import os
 import shutil
 import signal
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 
-from tests.process.processes import until
+from tests.process.processes import Process, until
 from tests.process.scene import App, Mock, Scene, Settings, Sidecar, made_up_api_key
 
 CONFIGURATION, USAGE = 78, 64
@@ -85,12 +85,24 @@ def test_a_port_that_is_taken(scene: Scene) -> None:
         expect_refusal(scene.sidecar(None, {"http.port": port}), "http.port", str(port), "Choose another")
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root may write everywhere; run the tests as another user")
+HUMBLE = """
+import ctypes, os, sys
+for capability in (1, 2):  # CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH
+    ctypes.CDLL(None).prctl(24, capability, 0, 0, 0)  # PR_CAPBSET_DROP; without effect for those who have none
+os.execv(sys.executable, [sys.executable, *sys.argv[1:]])
+"""
+"""Runs Python as root may be run in a container: without the right to write wherever it likes."""
+
+
 def test_a_ledger_that_cannot_be_written(scene: Scene) -> None:
     """Without a record no request may be sent, so this is told at once."""
+    config = scene.config(scene.settings())
     scene.ledger.chmod(0o555)
+    command = (sys.executable, "-c", HUMBLE, "-m", "sidecar", "run", "--config", str(config))
+    process = Process.start("humble", scene.folder, *command)
+    scene.processes.append(process)
     try:
-        expect_refusal(scene.sidecar(), "ledger.dir", "let the user that runs this write there")
+        expect_refusal(Sidecar(process), "ledger.dir", "let the user that runs this write there")
     finally:
         scene.ledger.chmod(0o755)
 
@@ -134,7 +146,7 @@ def test_no_usable_key_is_waited_for(scene: Scene, spoil: Callable[[Scene], None
     """A secret may be filled in later: the sidecar says what is missing, is not ready, and starts by itself then."""
     spoil(scene)
     app = scene.app()
-    sidecar = scene.sidecar(app)
+    sidecar = scene.fork(app)
     until("the complaint", lambda: sidecar.logged("activation key unusable"), story=scene.story)
     (line,) = sidecar.logged("activation key unusable")
     assert "key.dir" in line["why"]

@@ -32,7 +32,7 @@ def stopped(sidecar: Sidecar, number: signal.Signals = signal.SIGTERM, *, within
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_healthy_stop_gives_the_seat_back_at_once(scene: Scene, number: signal.Signals) -> None:
+def test_bounded_stop_a_healthy_stop_gives_the_seat_back_at_once(scene: Scene, number: signal.Signals) -> None:
     """Exit code 0, seat free, record erased, in a fraction of the budget."""
     app = scene.app()
     sidecar = scene.sidecar(app)
@@ -43,7 +43,7 @@ def test_a_healthy_stop_gives_the_seat_back_at_once(scene: Scene, number: signal
     assert [line["event"] for line in sidecar.logged("seat released")] == ["seat released"]
 
 
-def test_a_server_that_hangs(scene: Scene) -> None:
+def test_bounded_stop_a_server_that_hangs(scene: Scene) -> None:
     """Nothing is confirmed: the record says that somebody else must finish it; the peers do."""
     app = scene.app()
     sidecar = scene.fork(app, SHORT)
@@ -56,7 +56,7 @@ def test_a_server_that_hangs(scene: Scene) -> None:
     scene.until_nothing_is_left()
 
 
-def test_a_server_that_is_down(scene: Scene) -> None:
+def test_bounded_stop_a_server_that_is_down(scene: Scene) -> None:
     """A refused connection is asked again within the budget; then the record is handed over."""
     mock = Mock.start(scene.folder, "down")
     scene.processes.append(mock.process)
@@ -69,7 +69,7 @@ def test_a_server_that_is_down(scene: Scene) -> None:
     assert scene.records()[app.deployment_id]["phase"] == "handover"
 
 
-def test_a_server_that_comes_back_within_the_budget(scene: Scene) -> None:
+def test_bounded_stop_a_server_that_comes_back_within_the_budget(scene: Scene) -> None:
     """Two answers are lost, the third attempt is answered: exit code 0."""
     app = scene.app()
     sidecar = scene.fork(app, SHORT)
@@ -79,7 +79,7 @@ def test_a_server_that_comes_back_within_the_budget(scene: Scene) -> None:
     assert (scene.taken(), scene.records(), scene.asked("deactivation")) == (set(), {}, 3)
 
 
-def test_an_answer_of_404_is_handed_over_for_its_second_look(scene: Scene) -> None:
+def test_bounded_stop_an_answer_of_404_is_handed_over_for_its_second_look(scene: Scene) -> None:
     """Rule 19: the seat is probably free, so this is no failure of ours, but one 404 proves nothing."""
     app = scene.app()
     sidecar = scene.fork(app, SHORT)
@@ -103,7 +103,7 @@ def ledger_unwritable(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("disturb", [ledger_gone, ledger_unwritable])
-def test_a_ledger_that_is_gone(scene: Scene, disturb: Callable[[Scene], None]) -> None:
+def test_bounded_stop_a_ledger_that_is_gone(scene: Scene, disturb: Callable[[Scene], None]) -> None:
     """The release does not need the ledger: the seat is free, and the exit code tells that a record may be left."""
     app = scene.app()
     sidecar = scene.fork(app, SHORT)
@@ -113,7 +113,7 @@ def test_a_ledger_that_is_gone(scene: Scene, disturb: Callable[[Scene], None]) -
     assert scene.taken() == set()
 
 
-def test_a_ledger_whose_lock_is_held(scene: Scene) -> None:
+def test_bounded_stop_a_ledger_whose_lock_is_held(scene: Scene) -> None:
     """Another process hangs with the ledger's lock: the seat is given back all the same."""
     app = scene.app()
     sidecar = scene.fork(app, SHORT)
@@ -129,7 +129,7 @@ def test_a_ledger_whose_lock_is_held(scene: Scene) -> None:
 
 
 @pytest.mark.parametrize("trouble", ["hang", "crash"])
-def test_an_app_that_does_not_answer(scene: Scene, trouble: str) -> None:
+def test_bounded_stop_an_app_that_does_not_answer(scene: Scene, trouble: str) -> None:
     """The app is not needed for a release."""
     app = scene.app()
     sidecar = scene.fork(app, {**SHORT, "app.failure_grace": 60, "app.unreachable_after": 60})
@@ -140,7 +140,7 @@ def test_an_app_that_does_not_answer(scene: Scene, trouble: str) -> None:
 
 
 @pytest.mark.parametrize(("method", "code"), [("deactivate", UNREACHED), ("activate", DONE)])
-def test_a_look_up_that_hangs_in_a_thread(scene: Scene, method: str, code: int) -> None:
+def test_bounded_stop_a_look_up_that_hangs_in_a_thread(scene: Scene, method: str, code: int) -> None:
     """Nobody can cancel a thread that waits for a name server; the end does not wait for it either.
 
     After an activation that hangs, the server says 404 to the release: rule 19 calls that done for now.
@@ -162,7 +162,7 @@ def test_a_look_up_that_hangs_in_a_thread(scene: Scene, method: str, code: int) 
         pytest.param({"port": "app", "method": "knock", "nth": 3}, id="before_the_signal"),
     ],
 )
-def test_a_loop_that_is_blocked(scene: Scene, point: dict[str, object]) -> None:
+def test_bounded_stop_a_loop_that_is_blocked(scene: Scene, point: dict[str, object]) -> None:
     """A bug that blocks the event loop: the watchdog ends the process, whether it came before the signal or after."""
     app = scene.app()
     sidecar = scene.fork(app, SHORT, point={**point, "deed": "block"})
@@ -176,7 +176,7 @@ def test_a_loop_that_is_blocked(scene: Scene, point: dict[str, object]) -> None:
 
 
 @pytest.mark.parametrize("delay", [0.03, 0.2, 0.4, 0.7])
-def test_a_signal_while_it_starts(scene: Scene, delay: float) -> None:
+def test_bounded_stop_a_signal_while_it_starts(scene: Scene, delay: float) -> None:
     """A signal that comes while libraries are loaded is not lost: the seat of the life before is given back."""
     app = scene.app()
     before = scene.fork(app)
@@ -193,7 +193,7 @@ def test_a_signal_while_it_starts(scene: Scene, delay: float) -> None:
         assert (scene.taken(), scene.records()) == (set(), {})
 
 
-def test_a_second_signal_cuts_short(scene: Scene) -> None:
+def test_bounded_stop_a_second_signal_cuts_short(scene: Scene) -> None:
     """Whoever sends two signals does not want to wait for a budget of a minute."""
     app = scene.app()
     sidecar = scene.fork(app, {"shutdown.budget": 60})
@@ -205,7 +205,7 @@ def test_a_second_signal_cuts_short(scene: Scene) -> None:
     assert scene.records()[app.deployment_id]["phase"] == "handover"
 
 
-def test_a_late_activation_is_awaited_and_given_back(scene: Scene) -> None:
+def test_bounded_stop_a_late_activation_is_awaited_and_given_back(scene: Scene) -> None:
     """SIGTERM while the server is asked (rules 4 and 19): the answer is awaited, and its seat released."""
     scene.fault("delay", seconds=0.6, times=1)
     app = scene.app()
@@ -216,7 +216,7 @@ def test_a_late_activation_is_awaited_and_given_back(scene: Scene) -> None:
     assert [it["outcome"] for it in scene.mock.journal(scene.fingerprint, "deactivation")] == ["released"]
 
 
-def test_an_activation_that_outlasts_the_budget(scene: Scene) -> None:
+def test_bounded_stop_an_activation_that_outlasts_the_budget(scene: Scene) -> None:
     """Its seat may be taken after our end: the record stays open and is handed over, and a peer frees the late seat."""
     scene.fault("delay", seconds=2.5, times=1)
     app = scene.app()
@@ -229,7 +229,7 @@ def test_an_activation_that_outlasts_the_budget(scene: Scene) -> None:
     scene.until_nothing_is_left()
 
 
-def test_never_releases_when_told_so(scene: Scene) -> None:
+def test_bounded_stop_never_releases_when_told_so(scene: Scene) -> None:
     """``shutdown.release: never``: seat and record stay, and the next life adopts them without asking for a seat."""
     app = scene.app()
     never = {**SHORT, "shutdown.release": "never"}
@@ -241,7 +241,7 @@ def test_never_releases_when_told_so(scene: Scene) -> None:
     assert (scene.asked(), scene.asked("deactivation")) == (1, 0)
 
 
-def test_probes_during_the_stop(scene: Scene) -> None:
+def test_bounded_stop_probes_during_the_stop(scene: Scene) -> None:
     """Not ready from the first moment, live to the end."""
     app = scene.app()
     sidecar = scene.fork(app, {"shutdown.budget": 3})
@@ -258,7 +258,7 @@ def test_probes_during_the_stop(scene: Scene) -> None:
     assert sidecar.process.wait() == UNREACHED
 
 
-def test_a_drain_waits_for_the_app(scene: Scene) -> None:
+def test_bounded_stop_a_drain_waits_for_the_app(scene: Scene) -> None:
     """``shutdown.drain``: the seat is kept while the app still serves, and given back as soon as it has ended."""
     app = scene.app()
     sidecar = scene.fork(app, {**SHORT, "shutdown.drain": 20})
@@ -272,7 +272,7 @@ def test_a_drain_waits_for_the_app(scene: Scene) -> None:
     assert (scene.taken(), scene.records()) == (set(), {})
 
 
-def test_a_stop_before_anything_was_found(scene: Scene) -> None:
+def test_bounded_stop_a_stop_before_anything_was_found(scene: Scene) -> None:
     """No key, no app, no server: there is nothing to give back, and nothing to wait for."""
     nowhere = {"key.dir": str(scene.folder / "absent"), "activation.url": "http://127.0.0.1:1"}
     sidecar = scene.fork(None, {**SHORT, **nowhere})
@@ -280,7 +280,7 @@ def test_a_stop_before_anything_was_found(scene: Scene) -> None:
     assert stopped(sidecar, within=0.5) == DONE
 
 
-def test_a_ledger_that_was_never_reached(scene: Scene) -> None:
+def test_bounded_stop_a_ledger_that_was_never_reached(scene: Scene) -> None:
     """Its own records could not be looked for: a seat of an earlier life may be left, and the exit code says so."""
     app = scene.app()
     sidecar = scene.fork(app, SHORT)
