@@ -48,6 +48,7 @@ from sidecar.core.state import (
     may_act,
     seats,
     through_product,
+    wanted_identity,
     wanted_record,
 )
 
@@ -82,7 +83,7 @@ def plan(state: State, now: float) -> tuple[State, list[Command], float]:
             wake = min(wake, flight.launch.deadline)
     if isinstance(state.stopping, Stopping):
         state, due = _leave(state, state.stopping, now, commands)
-        wake = min(wake, due)
+        wake = NEVER if due == NEVER else min(wake, due)
     return state, commands, wake
 
 
@@ -106,7 +107,9 @@ def _launch(state: State, work: Work, now: float, commands: list[Command]) -> tu
             case Deactivate():
                 notice = Notice(occasion=Occasion.RELEASE_ASKED, reason=command.cause, identity=command.identity)
                 commands.append(notice)
-                return replace(state, next_op=op, server_lane=flight), NEVER
+                name = command.identity.name
+                debts = tuple(replace(it, asked=True) if it.name == name else it for it in state.debts)
+                return replace(state, next_op=op, server_lane=flight, debts=debts), NEVER
             case AskApp() | Upload() | ActivateByApp():
                 return replace(state, next_op=op, app_lane=flight), NEVER
     return state, wake
@@ -175,8 +178,9 @@ def _seat_writes(state: State, now: float) -> Iterator[tuple[float, LedgerComman
             yield due, None if due > now else Write(replace(wanted, open=True), seat.stored, clears=True)
         if seat.stored is not None and not alike(seat.stored.record, wanted):
             yield now, Write(wanted, seat.stored)
-        if isinstance(seat.delivery, Undelivered) and wanted.open and seat.written_at < seat.delivery.at and running:
-            yield seat.delivery.at, Write(wanted, seat.stored)  # rule 2, for the product's own request
+        delivery = seat.delivery
+        if isinstance(delivery, Undelivered) and not delivery.cleared and running and through_product(state, seat):
+            yield delivery.at, Write(wanted, seat.stored)  # rule 2, for the product's own request
         if seat.risk_until > now:
             yield seat.risk_until, Write(wanted, seat.stored)
 
@@ -260,6 +264,8 @@ def _deactivation(state: State, debt: Release, now: float) -> Iterator[tuple[flo
             return
     elif (debt.stored is not None and not debt.marked) or debt.quiet_at == NEVER:
         return  # first the mark; and what is under way is awaited
+    elif not debt.asked and debt.cause is not Cause.RECLAIM and wanted_identity(state, now) == identity:
+        return  # it is wanted again, and nobody has taken it yet
     yield max(debt.not_before, now), Deactivate(identity, debt.cause)
 
 
@@ -283,9 +289,16 @@ def _app_work(state: State, now: float) -> Iterator[tuple[float, AppCommand]]:
             continue
         if not through_product(state, seat):
             yield delivery.at, Upload(seat.identity, delivery.licence)
-        elif seat.stored is not None and seat.stored.record.open and seat.written_at >= delivery.at:
+        elif _says_open(state, seat, delivery):
             yield delivery.at, ActivateByApp(seat.identity)
     yield state.app.next_at, AskApp()
+
+
+def _says_open(state: State, seat: Seat, delivery: Undelivered) -> bool:
+    """Tell whether the ledger says, by a write of this attempt, that a request may be under way (rule 2)."""
+    under_way = state.ledger_lane.launch.command if state.ledger_lane is not None else None
+    writing = isinstance(under_way, Write) and under_way.name == seat.identity.name
+    return delivery.cleared and not writing and seat.stored is not None and seat.stored.record.open
 
 
 # --- time -----------------------------------------------------------------------------------------------------------

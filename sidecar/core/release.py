@@ -22,6 +22,7 @@ class Release:
     ``quiet_at``: from when no earlier request for this ID can take effect any more (rule 4); infinite while one is
     under way. Only an answer to a deactivation sent from then on is final. ``late_until``: the same without the one
     that is under way. ``alone``: that one is the only request there ever was; if it is refused, nothing was taken.
+    ``asked``: we have sent a deactivation for it.
     ``unknown_at``: our own first sight of a 404 (rule 6). ``answered``: some deactivation had a definite answer, so the
     seat is free unless something late takes it again. ``confirmed``: it is free for good; the record may go.
     """
@@ -33,6 +34,7 @@ class Release:
     quiet_at: float = 0.0
     late_until: float = 0.0
     alone: bool = False
+    asked: bool = False
     unknown_at: float | None = None
     answered: bool = False
     confirmed: bool = False

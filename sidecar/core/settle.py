@@ -224,7 +224,9 @@ def _taken_back(state: State, stored: Stored, now: float, *, stale: bool) -> Sea
     ask: Ask | None = Ask(now + CLAIM_TIME) if record.claim is not None else Ask(now)
     if record.phase is Phase.ACTIVE:
         if record.claim is None and not stale:
-            ask = Ask(now + policy.revalidate) if policy.revalidate > 0 else None
+            # Rule 18: adopted without asking. But a predecessor whose time was up may have sent a deactivation and not
+            # been able to write so: one question, once that can no longer be late (rule 4).
+            ask = Ask(now + policy.late)
         return replace(seat, tenure=Held(now), ask=ask, again=stale or record.claim is not None)
     if record.phase is Phase.ACTIVATING:
         return replace(seat, ask=ask)
@@ -240,7 +242,7 @@ def _occupy(state: State, wanted: Identity, now: float) -> State:
         return state  # first its record goes, or the answer comes
     if debt.stored is None:
         return state
-    begun = debt.marked or debt.cause is Cause.RECLAIM
+    begun = debt.asked or debt.cause is Cause.RECLAIM
     if begun and not (debt.answered or debt.failures):
         return state  # rule 4: only after our own deactivation was answered, or was tried
     claimed = debt.stored.record.claim is not None
@@ -265,8 +267,7 @@ def _replace(state: State, seat: Seat, wanted: Identity, now: float) -> State:
         if state.policy.route is Route.APP and not wanted.deployment_id:
             return state  # only "not yet known": nothing has changed
         return _occupy(_release_all(state, Cause.DEPLOYMENT_CHANGED, now), wanted, now)
-    first = state.policy.activate_first and isinstance(seat.tenure, Held) and state.policy.route is not Route.APP
-    if not first:
+    if not (state.policy.activate_first and state.policy.route is not Route.APP and _lives_on(state, seat)):
         return _occupy(_release_all(state, Cause.KEY_CHANGED, now), wanted, now)
     if state.successor is not None and state.successor.identity == wanted:
         return state
@@ -275,6 +276,13 @@ def _replace(state: State, seat: Seat, wanted: Identity, now: float) -> State:
     if any(it.name == wanted.name for it in state.debts):
         return state
     return replace(state, successor=Seat(identity=wanted, ask=Ask(now), written_at=now))
+
+
+def _lives_on(state: State, seat: Seat) -> bool:
+    """Tell whether the app serves with this seat, or may: an earlier life of ours may have taken and delivered it."""
+    report = last_report(state)
+    licensed = report is not None and report.licensed is True
+    return isinstance(seat.tenure, Held) or (licensed and not isinstance(seat.tenure, Unasked))
 
 
 def _rotate(state: State, now: float) -> State:

@@ -54,19 +54,27 @@ Tenure = Unasked | Unsure | Held | Denied
 
 @dataclass(frozen=True, slots=True)
 class Undelivered:
-    """A licence waits to be delivered, not before ``at``; ``tries`` deliveries have not licensed the app."""
+    """A licence waits to be delivered, not before ``at``; ``tries`` deliveries have not licensed the app.
+
+    ``cleared`` once the record says, by a write of this attempt, that the app may be asking (rule 2).
+    """
 
     licence: Licence = field(repr=False)
     at: float
     tries: int
+    cleared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """Nothing is left to deliver since ``at``; ``tries`` deliveries so far have not licensed the app."""
+    """Nothing is left to deliver since ``at``; ``tries`` deliveries so far have not licensed the app.
+
+    ``mixed_up``: the app took another seat's licence after ours.
+    """
 
     at: float
     tries: int = 0
+    mixed_up: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

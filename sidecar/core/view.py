@@ -212,7 +212,8 @@ def _grace_since(state: State) -> float | None:
         moments.append(contact.lost_at)
     if state.server.outage is not None:
         moments.append(state.server.outage.since)
-    if state.server.refusal is not None and state.successor is None:
+    held = isinstance(seat, Seat) and isinstance(seat.tenure, Held)
+    if state.server.refusal is not None and (state.successor is None or not held):
         moments.append(state.server.refusal.since)
     if state.ledger.down_since is not None:
         moments.append(state.ledger.down_since)

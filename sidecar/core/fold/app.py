@@ -16,6 +16,7 @@ from sidecar.core.events import (
 )
 from sidecar.core.fold.change import Folded, Instant, with_request_ended, with_seat
 from sidecar.core.reasons import AppTrouble, Failure
+from sidecar.core.records import Identity
 from sidecar.core.replacement import replace
 from sidecar.core.state import (
     AppLost,
@@ -122,7 +123,7 @@ def app_failed(state: State, now: float, flight: Flight, event: AppFailed) -> Fo
         delivery = seat.delivery
         if isinstance(delivery, Undelivered):
             pause = min(60.0, 1.0 * 2.0 ** min(delivery.tries, 6)) * (0.5 + 0.5 * event.luck)
-            delivery = replace(delivery, at=now + pause, tries=delivery.tries + 1)
+            delivery = replace(delivery, at=now + pause, tries=delivery.tries + 1, cleared=False)
         return replace(seat, delivery=delivery, risk_until=late_at if event.sent else seat.risk_until)
 
     changed = with_seat(state, identity, delivery_failed)
@@ -146,10 +147,21 @@ def delivered(state: State, now: float, flight: Flight) -> Folded:
     if isinstance(command, Upload):
         app = replace(app, takes_upload=True)
     if changed is None:
-        changed = state
+        changed = _mixed_up(state, now, identity)
         if isinstance(command, ActivateByApp):
             changed = with_request_ended(state, identity, lambda debt: releases.retaken(debt, now))
     return replace(changed, app=app), [Notice(occasion=Occasion.DELIVERED, identity=identity)]
+
+
+def _mixed_up(state: State, now: float, other: Identity) -> State:
+    """Deliver our seat's licence again: the app has just taken that of a seat on its way out, under another key."""
+    seat = state.seat
+    if not isinstance(seat, Seat) or seat.identity.deployment_id != other.deployment_id:
+        return state
+    if not isinstance(seat.tenure, Held) or isinstance(seat.delivery, Undelivered):
+        return state
+    delivery = NothingToDeliver(now, seat.delivery.tries, mixed_up=True)
+    return replace(state, seat=replace(seat, ask=Ask(now), delivery=delivery))
 
 
 def upload_declined(state: State, now: float, flight: Flight, event: UploadDeclined) -> Folded:
@@ -161,7 +173,7 @@ def upload_declined(state: State, now: float, flight: Flight, event: UploadDecli
 
     def declined(seat: Seat) -> Seat:
         if isinstance(seat.delivery, Undelivered):
-            return replace(seat, delivery=replace(seat.delivery, at=now + pause))
+            return replace(seat, delivery=replace(seat.delivery, at=now + pause, cleared=False))
         return seat
 
     changed = with_seat(state, command.identity, declined) or state

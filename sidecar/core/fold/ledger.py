@@ -27,6 +27,7 @@ from sidecar.core.state import (
     Seat,
     State,
     Stopping,
+    Undelivered,
     seats,
     with_echoes,
 )
@@ -85,7 +86,12 @@ def written(state: State, now: float, flight: Flight, event: Written) -> Folded:
         ask = seat.ask
         if ask is not None and clears:
             ask = replace(ask, cleared=True)
-        return replace(seat, stored=stored, ask=ask, written_at=now, blocked_until=0.0, blocked_by="")
+        delivery = seat.delivery
+        if isinstance(delivery, Undelivered) and stored.record.open and not flight.overdue:
+            delivery = replace(delivery, cleared=True)
+        return replace(
+            seat, stored=stored, ask=ask, delivery=delivery, written_at=now, blocked_until=0.0, blocked_by=""
+        )
 
     notices: list[Instant] = [Notice(occasion=Occasion.RECORD_RENEWED)]
     # A debt comes first: while it lasts, the seat of the same name does not write.

@@ -69,6 +69,7 @@ def activated(state: State, now: float, flight: Flight, event: Activated) -> Fol
             seat = replace(seat, again=True)
         ask, again = _next_ask(state, seat, now, event.luck)
         known = isinstance(seat.tenure, Held) and report is not None and report.licensed is True
+        known = known and not (isinstance(seat.delivery, NothingToDeliver) and seat.delivery.mixed_up)
         fresher = event.licence.expires_at > (report.expires_at if report is not None else 0.0)
         deliver = state.policy.id_source is not points.IdSource.POD and not (known and not fresher)
         tenure = seat.tenure if isinstance(seat.tenure, Held) else Held(now)
