@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import urllib.error
 import urllib.request
 from collections import Counter
 from collections.abc import Collection
@@ -41,6 +42,9 @@ def fetch_state(control_url: str, timeout: float, token: str = "") -> Any:
     try:
         with _OPENER.open(request, timeout=timeout) as answer:
             state = json.load(answer)
+    except urllib.error.HTTPError as error:
+        with error:  # it holds the connection
+            raise ConnectionError(f"the control port answered {error.code} {error.reason}") from None
     except (ValueError, HTTPException):
         state = None
     if not isinstance(state, dict) or not isinstance(state.get("keys"), list):
