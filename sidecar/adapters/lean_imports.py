@@ -8,8 +8,9 @@ them. This module must not decide what is loaded outside of its ``with`` blocks.
 import system, "The module cache"). The options that lost: importing httpx's submodules (the package's ``__init__`` runs
 first), leaving the packages out of the image (a developer's machine has them), an import hook (stays behind).
 
-aiohttp reads all authorities of the system when it is imported, for TLS with its own defaults: 35 ms and 2 MiB. And
-httpcore looks for sniffio ten times in each request, along all of ``sys.path`` if it is not installed.
+aiohttp reads all authorities of the system when it is imported, for TLS with its own defaults: 35 ms and 2 MiB. Its
+frozenlist is compiled from C++ and brings libstdc++, 1 MiB for lists that are read once a request. And httpcore looks
+for sniffio ten times in each request, along all of ``sys.path`` if it is not installed.
 """
 
 from __future__ import annotations
@@ -23,8 +24,8 @@ from typing import Final
 
 LEFT_OUT: Final = ("click", "rich", "pygments")
 """The packages that ``run`` must not load; top-level names suffice, their submodules then fail too."""
-_AUTHORITIES: Final = ("SSL_CERT_FILE", "SSL_CERT_DIR")
-"""Where OpenSSL looks before its own places."""
+_LIGHT: Final = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull, "FROZENLIST_NO_EXTENSIONS": "1"}
+"""Where OpenSSL looks for authorities before its own places, and frozenlist's documented way to stay with Python."""
 
 
 @contextmanager
@@ -43,14 +44,14 @@ def lean() -> Iterator[None]:
 
 
 @contextmanager
-def without_authorities() -> Iterator[None]:
-    """Make contexts for TLS that are created inside the block with defaults trust nobody.
+def light_aiohttp() -> Iterator[None]:
+    """Import aiohttp inside the block without authorities and without libstdc++. To be used as ``lean``.
 
-    To be used as ``lean``, around libraries that create such contexts when they are imported. They must be given
-    contexts of our own (``adapters.trust``) where TLS is spoken: forgetting that fails, it does not open a door.
+    Its own contexts for TLS then trust nobody, so it must be given one of ours (``adapters.trust``) where TLS is
+    spoken: forgetting that fails, it does not open a door.
     """
-    before = {name: os.environ.get(name) for name in _AUTHORITIES}
-    os.environ.update(dict.fromkeys(_AUTHORITIES, os.devnull))
+    before = {name: os.environ.get(name) for name in _LIGHT}
+    os.environ.update(_LIGHT)
     try:
         yield
     finally:

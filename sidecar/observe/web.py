@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable
 from http import HTTPStatus
 from typing import Any, Final, Protocol
 
-from sidecar.adapters.lean_imports import without_authorities
+from sidecar.adapters.lean_imports import light_aiohttp
 from sidecar.core.state import State
 from sidecar.core.view import View
 from sidecar.errors import Misconfigured
@@ -24,7 +24,7 @@ from sidecar.observe.metrics import CONTENT_TYPE, Metrics
 from sidecar.observe.pulses import Pulses
 from sidecar.observe.status import Moment, mask, status
 
-with without_authorities():
+with light_aiohttp():
     from aiohttp import web
 
 _BACKLOG: Final = 128

@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from sidecar.adapters.lean_imports import remember_absent, without_authorities
+from sidecar.adapters.lean_imports import light_aiohttp, remember_absent
 
 LOOK = """
 import sys
@@ -59,7 +59,7 @@ def test_default_contexts_made_inside_of_the_block_trust_nobody(monkeypatch: pyt
     """What aiohttp makes for itself when it is imported loads nothing; afterwards the environment is as before."""
     monkeypatch.setenv("SSL_CERT_DIR", "/somewhere")
     monkeypatch.delenv("SSL_CERT_FILE", raising=False)
-    with without_authorities():
+    with light_aiohttp():
         context = ssl.create_default_context()
     assert context.cert_store_stats() == {"x509": 0, "crl": 0, "x509_ca": 0}
     assert context.verify_mode is ssl.CERT_REQUIRED
@@ -67,15 +67,16 @@ def test_default_contexts_made_inside_of_the_block_trust_nobody(monkeypatch: pyt
     assert "SSL_CERT_FILE" not in os.environ
 
 
-def test_the_web_server_loads_no_authorities() -> None:
-    """What aiohttp makes at import costs no time and no memory, and would rather fail than trust."""
+def test_the_web_server_loads_light() -> None:
+    """What aiohttp makes at import costs no memory, and would rather fail than trust; no C++ is loaded."""
     look = (
         "import sidecar.observe.web, aiohttp.connector as it, ssl\n"
         "contexts = [each for each in vars(it).values() if isinstance(each, ssl.SSLContext)]\n"
-        "print(len(contexts) > 0, {each.cert_store_stats()['x509'] for each in contexts})"
+        "print(len(contexts) > 0, {each.cert_store_stats()['x509'] for each in contexts})\n"
+        "print('libstdc++' in open('/proc/self/maps').read())"
     )
     run = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True, timeout=30)
-    assert run.stdout.strip() == "True {0}"
+    assert run.stdout.splitlines() == ["True {0}", "False"]
 
 
 def test_a_package_that_is_not_there_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
