@@ -59,7 +59,8 @@ _HOSTILE: Final = (
     Fault("status", Reply(429, b"429\n", retry_after_date=10.0, date_offset=-3600.0), probability=0.02),
     Fault("status", Reply(502, b"502\n"), processed=True, probability=0.02),
     Fault("status", Reply(500, b"500\n"), probability=0.02),
-    Fault("status", Reply(200, b""), probability=0.02),
+    # Of activations only: "200" to a deactivation that never happened is a lie that no client could see through.
+    Fault("status", Reply(200, b""), operation=Operation.ACTIVATION, probability=0.02),
     Fault("html", Reply(200, CAPTIVE_PORTAL, "text/html"), probability=0.02),
     Fault("garbage", Garbage(), probability=0.02),
     Fault("truncate", Truncate(0.5), probability=0.03),

@@ -6,6 +6,7 @@ import argparse
 import sys
 import time
 
+from mock_activation.profiles import PROFILES
 from tests.simulation.storm import Storm, run
 
 
@@ -17,12 +18,13 @@ def main() -> int:
     parser.add_argument("--hours", type=float, default=1.0, help="virtual hours of storm (default 1)")
     parser.add_argument("--every", type=float, default=10.0, help="mean virtual seconds between disturbances")
     parser.add_argument("--spare", type=int, default=0, help="seats beyond the number of pods (default 0)")
+    parser.add_argument("--profile", choices=list(PROFILES), default="", help="let the server misbehave like this")
     options = parser.parse_args()
     first, _, last = options.seeds.partition("-")
     passed = failed = 0
     for seed in range(int(first), int(last or first) + 1):
         began = time.perf_counter()
-        storm = Storm(seed, options.pods, options.hours * 3600, options.every, options.spare)
+        storm = Storm(seed, options.pods, options.hours * 3600, options.every, options.spare, options.profile)
         report = run(storm)
         faults = report.faults()
         passed, failed = passed + (not faults), failed + bool(faults)

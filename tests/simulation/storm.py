@@ -30,6 +30,8 @@ class Storm:
     """Mean virtual seconds between two disturbances."""
     spare: int = 0
     """Seats beyond the number of pods."""
+    profile: str = ""
+    """What the server does, as a profile of the mock; empty: the weather decides."""
 
 
 @dataclass
@@ -44,6 +46,7 @@ class Report:
     unrecorded: int = 0
     double: int = 0
     requests: int = 0
+    suffered: int = 0
     left_seats: int = 0
     left_records: int = 0
     history: tuple[object, ...] = ()
@@ -74,6 +77,8 @@ async def _run(storm: Storm) -> Report:
     random = Random(storm.seed)
     weather = _weather(storm, random)
     world = World({KEY: storm.pods + storm.spare}, storm.seed, weather)
+    if storm.profile:
+        world.rehearse(storm.profile)
     pods = [world.pod(f"pod-{number}", late=120.0) for number in range(storm.pods)]
     for pod in pods:
         pod.start()
@@ -84,6 +89,7 @@ async def _run(storm: Storm) -> Report:
         pods[place] = await _disturb(world, pods[place], random, born)
         born += pods[place].name == f"pod-{born}"
     weather.lose_request = weather.lose_answer = weather.lag = weather.ledger_fault = 0.0
+    world.rehearse("calm")
     await asyncio.sleep(CALM)
     report = _look(storm, world, pods)
     await _end(world, pods, random, report)
@@ -95,6 +101,8 @@ def _weather(storm: Storm, random: Random) -> Weather:
         starts = [storm.seconds * random.random() for _ in range(count)]
         return [(start, min(storm.seconds, start + longest * random.random())) for start in starts]
 
+    if storm.profile:
+        return Weather(ledger_fault=0.01, ledger_down=spans(2, 150.0))
     return Weather(
         lose_request=0.05,
         lose_answer=0.05,
@@ -148,4 +156,5 @@ async def _end(world: World, pods: list[Pod], random: Random, report: Report) ->
     await world.settle()
     report.left_seats, report.left_records = world.used(), len(world.ledger.content.records)
     report.thefts = len(world.thefts)
+    report.suffered = sum(world.faults.fired.values())
     report.history = tuple(world.history)

@@ -22,6 +22,21 @@ def test_a_hundred_agents_survive_a_virtual_hour() -> None:
     assert report.requests > 200
 
 
+@pytest.mark.parametrize("seed", [1, 2])
+def test_every_invariant_survives_a_hostile_server(seed: int) -> None:
+    """The mock's profile ``hostile``, every fault of it, a virtual hour at a full quota, with crashes and kills."""
+    report = run(Storm(seed, pods=5, seconds=3600.0, every=60.0, profile="hostile"))
+    assert report.faults() == []
+    assert report.suffered > 30, "the server must have been hostile, or it has shown nothing"
+
+
+@pytest.mark.parametrize("profile", ["outage", "flapping", "no-seats", "expired", "captive-portal"])
+def test_every_invariant_survives_each_profile(profile: str) -> None:
+    """The other profiles of the mock: when the calm comes, everybody has a seat and nobody two."""
+    report = run(Storm(4, pods=5, seconds=1200.0, every=60.0, profile=profile))
+    assert report.faults() == []
+
+
 def test_a_run_replays_exactly() -> None:
     """The same seed gives the same history, request for request; another seed another one."""
     storm = Storm(77, pods=6, seconds=900.0, every=20.0)

@@ -13,7 +13,9 @@ from dataclasses import dataclass, field
 from random import Random
 
 from mock_activation.answers import Answer, Outcome
+from mock_activation.faults import Faults, Operation
 from mock_activation.pool import Change, Move, Pool
+from mock_activation.profiles import choose
 from mock_activation.switches import Switches
 from sidecar.agent import Agent, Ports
 from sidecar.core.facts import AppReport, KeySnapshot, Licence
@@ -26,6 +28,7 @@ from sidecar.ports import Deactivation
 from sidecar.reclaim import Reclaimer, Rules
 from sidecar.secrets import Secret
 from tests.simulation.chance import Chance
+from tests.simulation.hostility import Ask, outage, suffer
 from tests.simulation.memory_ledger import MemoryLedger
 from tests.simulation.silence import SilentObserver
 
@@ -101,6 +104,8 @@ class World:
         self.knocks = True
         """Whether sidecars knock at the app's port, as outside Kubernetes; before the first pod starts."""
         self.pool = Pool(keys, switches, on_change=self._changed)
+        self.faults = Faults(seed, now=self.loop.time)
+        """The mock's own faults, none until a profile is chosen."""
         self.ledger = MemoryLedger()
         self.pods: dict[str, Pod] = {}
         self._asking = ""
@@ -133,8 +138,12 @@ class World:
         """Return how many seats are taken on the server."""
         return sum(used for used, _limit in self.pool.used().values())
 
-    async def request(self, actor: str, operation: str, deployment: str, ask: Callable[[], Answer]) -> Answer:
-        """Carry a request to the server and its answer back, through the weather."""
+    def rehearse(self, profile: str) -> None:
+        """Let the server misbehave from now on as this profile of the mock says."""
+        choose(self.faults, profile, self.seed)
+
+    async def request(self, actor: str, operation: str, key: Secret, deployment: str, ask: Ask) -> Answer:
+        """Carry a request to the server and its answer back, through the weather and the faults."""
         self.requests += 1
         self.operations += 1
         serving = frozenset(pod.uid for pod in self.pods.values() if pod.serves(deployment))
@@ -142,19 +151,27 @@ class World:
         await asyncio.sleep(self.weather.slowest * (0.1 + 0.9 * fraction("there")))
         if _within(self.loop.time(), self.weather.server_down):
             raise ActivationOutage(Failure.NETWORK, "connection refused", sent=False)
+        if self.faults:
+            if self.faults.pick_handshake():
+                raise outage(Failure.TLS, sent=False)
+            kind = Operation.DEACTIVATION if operation == "deactivate" else Operation.ACTIVATION
+            fault = self.faults.pick(kind, deployment, key.fingerprint)
+            if fault is not None:
+                return await suffer(
+                    fault,
+                    lambda as_if: self._process(actor, lambda: ask(as_if), serving),
+                    lambda delay: self._soon(actor, delay, lambda: ask(None), serving),
+                )
         luck = fraction("fate")
         lost, unanswered, lagging = self.weather.lose_request, self.weather.lose_answer, self.weather.lag
         if luck < lost:
             await asyncio.sleep(10.0)
             raise ActivationOutage(Failure.TIMEOUT, "no answer", sent=True)
         if luck < lost + lagging:
-            delay = 10.0 + 100.0 * fraction("lag")
-            task = self.loop.create_task(self._later(actor, delay, ask, serving))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self._soon(actor, 10.0 + 100.0 * fraction("lag"), lambda: ask(None), serving)
             await asyncio.sleep(10.0)
             raise ActivationOutage(Failure.TIMEOUT, "no answer", sent=True)
-        answer = self._process(actor, ask, serving)
+        answer = self._process(actor, lambda: ask(None), serving)
         if luck < lost + lagging + unanswered:
             raise ActivationOutage(Failure.NETWORK, "connection cut", sent=True)
         await asyncio.sleep(self.weather.slowest * (0.1 + 0.9 * fraction("back")))
@@ -163,6 +180,11 @@ class World:
     def _process(self, actor: str, ask: Callable[[], Answer], serving: frozenset[str]) -> Answer:
         self._asking, self._serving_when_sent = actor, serving
         return ask()
+
+    def _soon(self, actor: str, delay: float, ask: Callable[[], Answer], serving: frozenset[str]) -> None:
+        task = self.loop.create_task(self._later(actor, delay, ask, serving))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
 
     async def _later(self, actor: str, delay: float, ask: Callable[[], Answer], serving: frozenset[str]) -> None:
         await asyncio.sleep(delay)
@@ -193,7 +215,11 @@ class SimServer:
         pool, now = self._world.pool, self._world.loop.time
         await self._revoked.pass_through()
         answer = await self._world.request(
-            self._actor, "activate", deployment_id, lambda: pool.activate(key.reveal(), deployment_id, 1, EPOCH + now())
+            self._actor,
+            "activate",
+            key,
+            deployment_id,
+            lambda as_if: pool.activate(key.reveal(), deployment_id, 1, EPOCH + now(), as_if=as_if),
         )
         await self._revoked.pass_through()
         if answer.outcome is Outcome.ACTIVATED:
@@ -206,8 +232,9 @@ class SimServer:
         answer = await self._world.request(
             self._actor,
             "deactivate",
+            key,
             deployment_id,
-            lambda: pool.deactivate(key.reveal(), deployment_id, EPOCH + now()),
+            lambda _as_if: pool.deactivate(key.reveal(), deployment_id, EPOCH + now()),
         )
         await self._revoked.pass_through()
         return Deactivation.UNKNOWN if answer.status == 404 else Deactivation.RELEASED
@@ -278,8 +305,11 @@ class SimAppPort:
             answer = await world.request(
                 app.pod,
                 "product",
+                key,
                 app.deployment_id,
-                lambda: world.pool.activate(key.reveal(), app.deployment_id, 1, EPOCH + world.loop.time()),
+                lambda as_if: world.pool.activate(
+                    key.reveal(), app.deployment_id, 1, EPOCH + world.loop.time(), as_if=as_if
+                ),
             )
         except ActivationOutage as outage:
             raise AppOutage(AppTrouble.BROKEN, "500", sent=True) from outage
