@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import cache
 from http import HTTPStatus
 from importlib.resources import files
@@ -23,7 +24,7 @@ from mock_activation.effects import REFUSALS
 from mock_activation.faults import NAMES, Operation
 from mock_activation.pool import Change
 from mock_activation.seats import KeyState
-from mock_activation.switches import POSITIONS
+from mock_activation.switches import POSITIONS, Switches
 
 LONGEST_HISTORY: Final = 86_400.0
 MOST_STEPS: Final = 900
@@ -44,6 +45,7 @@ CHOICES: Final[dict[str, Any]] = {
     "outcomes": list(Outcome),
     "faults": list(NAMES),
     "refusals": list(REFUSALS),
+    "defaults": asdict(Switches()),
     "switches": {name: list(positions) for name, positions in POSITIONS.items()},
 }
 """What the page lets people choose from, so that it never offers more or less than this server knows."""

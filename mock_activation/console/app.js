@@ -15,7 +15,6 @@ const timeline = new Timeline(server, keys);
 const journal = new Journal(server);
 const faults = new Faults(server, () => refresh.faults());
 const setup = new Setup(server, () => everything());
-let routes = [];
 
 /** Read something soon, once for many events, and less often the longer it takes. */
 function soon(what, action) {
@@ -38,37 +37,28 @@ function soon(what, action) {
   };
 }
 
-const refresh = {
-  state: soon("The keys were not read", async () => {
-    keys.show(await server.ask("GET", "/state"));
-    timeline.draw();
-  }),
-  faults: soon("The faults were not read", async () => faults.show(await server.ask("GET", "/faults"))),
+/** Read one part; what cannot be read throws. */
+const read = {
+  state: async () => keys.show(await server.ask("GET", "/state")),
+  journal: async () => journal.show(await server.ask("GET", "/journal?limit=1000")),
+  faults: async () => faults.show(await server.ask("GET", "/faults")),
+  switches: async () => setup.showSwitches(await server.ask("GET", "/switches")),
+  profiles: async () => setup.showProfiles(await server.ask("GET", "/profiles")),
+  clock: async () => setup.showClock(await server.ask("GET", "/clock")),
 };
 
-const knows = (route) => routes.includes(route);
+const refresh = {
+  state: soon("The keys were not read", () => read.state().then(() => timeline.draw())),
+  faults: soon("The faults were not read", read.faults),
+};
 
 /** Read all that is shown. */
 async function everything() {
   await attempt("The server’s state was not read", async () => {
     const [index, choices] = await Promise.all([server.ask("GET", "/"), server.ask("GET", "/console/choices.json")]);
-    routes = index.routes;
     say(byId("version"), index.mock_activation);
     for (const part of [keys, journal, faults, setup]) part.offer(choices);
-    byId("profiles").hidden = !knows("GET /profiles");
-    byId("clock-form").hidden = !knows("POST /clock/advance");
-    const [state, entries, rules, switches, profiles] = await Promise.all([
-      server.ask("GET", "/state"),
-      server.ask("GET", "/journal"),
-      server.ask("GET", "/faults"),
-      server.ask("GET", "/switches"),
-      knows("GET /profiles") ? server.ask("GET", "/profiles") : null,
-    ]);
-    keys.show(state);
-    journal.show(entries);
-    faults.show(rules);
-    setup.showSwitches(switches);
-    if (profiles) setup.showProfiles(profiles);
+    await Promise.all(Object.values(read).map((one) => one()));
     await timeline.load();
     document.body.dataset.loaded = "yes";
   });
@@ -98,9 +88,17 @@ server.addEventListener("event", ({ detail: event }) => {
       refresh.faults();
       break;
     default:
-      everything();
+      changed(event.data.what);
   }
 });
+
+/** Read again what is different and has no events of its own. */
+function changed(what) {
+  const part = { keys: "state", switches: "switches", journal: "journal" }[what];
+  if (part === "state") refresh.state();
+  else if (part) attempt("What is new was not read", read[part]);
+  else everything();
+}
 
 server.addEventListener("connection", ({ detail }) => {
   byId("login").hidden = detail.state !== "token";
@@ -130,6 +128,6 @@ byId("login").addEventListener("submit", (event) => {
   byId("token").value = "";
   server.useToken(token);
 });
-setInterval(() => document.hidden || byId("connection").dataset.state !== "live" || setup.showClock(keys.now(), ""), 1000);
+setInterval(() => document.hidden || byId("connection").dataset.state !== "live" || setup.tick(keys.now()), 1000);
 
 server.connect();

@@ -28,7 +28,7 @@ const OWN = {
   "content-type": { content_type: { placeholder: "text/html" } },
   "stale-date": { seconds: { type: "number", step: "any", placeholder: "-86400" } },
 };
-const COMMON = ["operation", "deployment", "key_fingerprint", "times", "nth", "every", "probability"];
+const IMPLIED = ["lost-answer", "reset-after"]; // these are processed, or they would be something else
 const TOLD_APART = ["number", "fired", "fault", "times", "probability"];
 
 export class Faults {
@@ -108,14 +108,16 @@ export class Faults {
     };
     const fields = () => {
       const mine = kind.value === "refuse" ? { reason: choices.refusals } : (OWN[kind.value] ?? {});
+      which.disabled = which.hidden = kind.value === "tls-handshake"; // it comes before there is a request
       own.replaceChildren(...Object.entries(mine).map(([name, about]) => field(name, about)));
     };
+    const which = make("fieldset", { class: "fields" }, make("legend", {}, "Which requests"), ...["operation", "deployment", "key_fingerprint"].map((name) => field(name, common[name])));
+    const when = make("fieldset", { class: "fields" }, make("legend", {}, "How many of them"), ...["times", "nth", "every", "probability"].map((name) => field(name, common[name])));
     kind.addEventListener("change", fields);
     fields();
     const submit = make("button", { type: "submit" }, "Add this fault");
     const form = byId("fault-form");
-    form.append(make("label", {}, "Kind", kind), own,
-      make("fieldset", { class: "fields" }, make("legend", {}, "Which requests"), ...COMMON.map((name) => field(name, common[name]))), submit);
+    form.append(make("label", {}, "Kind", kind), own, which, when, submit);
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       await this.#add(submit, read(form));
@@ -133,17 +135,22 @@ function field(name, about) {
 function read(form) {
   const fault = {};
   for (const input of form.elements) {
-    if (!input.name || input.value === "") continue;
+    if (!input.name || input.value === "" || input.matches(":disabled")) continue;
     fault[input.name] = input.type === "number" ? Number(input.value) : input.value;
   }
   return fault;
+}
+
+function told(value) {
+  if (value === true) return "yes";
+  return typeof value === "object" ? Object.entries(value).map(([name, inner]) => `${name} ${inner}`).join(" ") : String(value);
 }
 
 function update(item, rule) {
   const done = rule.times !== null && rule.fired >= rule.times;
   item.classList.toggle("done", done);
   say(item.querySelector(".left"), rule.times === null ? ` ${rule.fired} times so far` : done ? " used up" : ` ${rule.fired} of ${plural(rule.times, "time")}`);
-  const about = Object.entries(rule).filter(([name, value]) => !TOLD_APART.includes(name) && ![null, "", false, undefined].includes(value));
+  const about = Object.entries(rule).filter(([name, value]) => !TOLD_APART.includes(name) && ![null, "", false, undefined].includes(value) && !(name === "processed" && IMPLIED.includes(rule.fault)));
   if (rule.probability !== undefined && rule.probability !== 1) about.push(["probability", rule.probability]);
-  say(item.querySelector(".about"), about.map(([name, value]) => `${words(name)}: ${value === true ? "yes" : typeof value === "object" ? JSON.stringify(value) : value}`).join(", "));
+  say(item.querySelector(".about"), about.map(([name, value]) => `${words(name)}: ${told(value)}`).join(", "));
 }

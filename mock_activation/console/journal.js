@@ -18,7 +18,7 @@ export class Journal {
   constructor(server) {
     this.#server = server;
     byId("journal-filter").addEventListener("submit", (event) => event.preventDefault());
-    byId("journal-filter").addEventListener("input", () => this.#later());
+    for (const event of ["input", "change"]) byId("journal-filter").addEventListener(event, () => this.#later());
     byId("journal-pause").addEventListener("click", () => this.#pause());
     byId("journal-clear").addEventListener("click", (event) => this.#clear(event.currentTarget));
   }

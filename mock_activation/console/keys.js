@@ -4,7 +4,7 @@ import { byId, make, plural, reconcile, say, span } from "./elements.js";
 import { announce, confirmed, press } from "./notices.js";
 
 const MOST_CELLS = 48; // more seats than that are one bar instead of cells
-const PAGE = 25;
+const PAGE = 10;
 
 export const words = (text) => String(text).replaceAll("_", " ").replaceAll("-", " ");
 
@@ -75,7 +75,7 @@ export class Keys {
     const badge = card.querySelector(".badge");
     badge.dataset.tone = key.state === "ok" ? "ok" : "bad";
     say(badge, words(key.state));
-    say(card.querySelector(".expires"), key.expires ? `until ${key.expires}` : "no end");
+    say(card.querySelector(".expires"), key.expires ? `until ${day(key.expires)}` : "no end");
     const bar = card.querySelector(".bar");
     const free = key.seats - key.used;
     bar.dataset.tone = free < 0 ? "over" : free === 0 ? "full" : "some";
@@ -141,7 +141,7 @@ export class Keys {
     const form = make("form", { class: "row" }, make("label", {}, "State", state), make("label", {}, "Seats", seats), submit);
     const details = make("details", {}, make("summary", {}, "Change this key"), form);
     let touched = false;
-    form.addEventListener("input", () => (touched = true));
+    for (const event of ["input", "change"]) form.addEventListener(event, () => (touched = true));
     form.addEventListener("submit", async (event) => {
       event.preventDefault();
       const worked = await press(submit, "The key was not changed", () =>
@@ -159,6 +159,9 @@ export class Keys {
     return details;
   }
 }
+
+/** Return the vendor's MM/DD/YYYY as a date that nobody reads the other way round. */
+const day = (text) => text.replace(/^(\d\d)\/(\d\d)\/(\d{4})$/, "$3-$1-$2");
 
 /** Draw a cell for each seat, or one bar when there are too many for that. */
 function fill(bar, key) {

@@ -1,6 +1,6 @@
 // What is set up rather than watched: profile and seed, switches, clock, snapshot, reset.
 
-import { byId, make, reconcile, say, timeOfDay } from "./elements.js";
+import { byId, make, reconcile, say, span, timeOfDay } from "./elements.js";
 import { attempt, complain, confirmed, press } from "./notices.js";
 import { words } from "./keys.js";
 
@@ -9,6 +9,8 @@ export class Setup {
   #refresh;
   #profile = null; // as the server told it last
   #switches = {};
+  #usual = {};
+  #advanced = 0;
 
   constructor(server, refresh) {
     this.#server = server;
@@ -23,9 +25,15 @@ export class Setup {
     byId("reset").addEventListener("click", (event) => this.#reset(event.currentTarget));
   }
 
-  /** Show the server's time and by how much it was advanced. */
-  showClock(now, advanced) {
-    say(byId("clock-now"), timeOfDay(now) + (advanced ? ` (${advanced})` : ""));
+  /** Show what `GET /clock` said: the server's time, and by how much it was advanced. */
+  showClock({ now, advanced }) {
+    this.#advanced = advanced;
+    this.tick(now);
+  }
+
+  /** Let the clock go on. */
+  tick(now) {
+    say(byId("clock-now"), timeOfDay(now) + (this.#advanced ? ` (+${span(this.#advanced)})` : ""));
   }
 
   // -- profile and seed ----------------------------------------------------------------------------------------------
@@ -61,6 +69,7 @@ export class Setup {
   /** Offer the positions that this server knows. */
   offer(choices) {
     const form = byId("switch-form");
+    this.#usual = choices.defaults;
     if (form.children.length) return;
     for (const [name, positions] of Object.entries(choices.switches)) {
       form.append(make("label", {}, words(name), make("select", { name }, ...positions.map((value) => make("option", {}, value)))));
@@ -74,6 +83,10 @@ export class Setup {
       if (select.value === (this.#switches[select.name] ?? select.value)) select.value = switches[select.name];
     }
     this.#switches = switches;
+    const unusual = Object.keys(switches).filter((name) => switches[name] !== this.#usual[name]);
+    const all = Object.keys(switches).length;
+    say(byId("switch-summary"), unusual.length ? `${unusual.length} of ${all} differ from the default` : `All ${all} stand at their default`);
+    for (const label of byId("switch-form").querySelectorAll("label")) label.classList.toggle("unusual", unusual.includes(label.control.name));
     this.#mark();
   }
 
@@ -104,7 +117,7 @@ export class Setup {
   async #advance() {
     const seconds = Number(byId("clock-amount").value) * Number(byId("clock-unit").value);
     await press(byId("clock-form").querySelector("[type=submit]"), "The clock was not advanced", () =>
-      this.#server.ask("POST", "/clock/advance", { seconds }));
+      this.#server.ask("POST", "/clock", { advance: seconds }));
     await this.#refresh();
   }
 
