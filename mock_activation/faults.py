@@ -301,7 +301,9 @@ class Faults:
                 one, two = (self._chance.fraction(*about, which) for which in ("one", "two"))
                 return replace(rule.fault, effect=Delay(_length(delay, one, two)))
             case Garbage(b"", size):
-                return replace(rule.fault, effect=Garbage(self._chance.noise(size, *about)))
+                # With the end of a head, so that a client sees nonsense and does not wait for the rest of it.
+                end = b"\r\n\r\n"[:size]
+                return replace(rule.fault, effect=Garbage(self._chance.noise(size - len(end), *about) + end))
             case _:
                 return rule.fault
 
