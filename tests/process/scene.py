@@ -110,10 +110,10 @@ class App:
         self._control: str = told["control_url"]
 
     @classmethod
-    def start(cls, folder: Path, name: str, *options: str) -> App:
+    def start(cls, folder: Path, name: str, *options: str, environ: Mapping[str, str] | None = None) -> App:
         """Start one on free ports."""
         command = (sys.executable, "-m", "mock_activation", "icap-app", *options)
-        return cls(Process.start(name, folder, *command))
+        return cls(Process.start(name, folder, *command, environ=environ))
 
     def state(self) -> dict[str, Any]:
         """Return everything that the stand-in knows about itself."""
@@ -235,9 +235,9 @@ class Scene:
         self.mock.put_key(key, seats=seats, state=state)
         return key
 
-    def app(self, *options: str, name: str = "app") -> App:
-        """Start a stand-in of the app."""
-        app = App.start(self.folder, self._free(name), "--activation-url", self.mock.url, *options)
+    def app(self, *options: str, name: str = "app", environ: Mapping[str, str] | None = None) -> App:
+        """Start a stand-in of the app; with ``LICENSE_KEY`` in ``environ`` it licenses itself."""
+        app = App.start(self.folder, self._free(name), "--activation-url", self.mock.url, *options, environ=environ)
         self.processes.append(app.process)
         return app
 

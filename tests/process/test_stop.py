@@ -232,7 +232,11 @@ def test_bounded_stop_an_activation_that_outlasts_the_budget(scene: Scene) -> No
 def test_bounded_stop_never_releases_when_told_so(scene: Scene) -> None:
     """``shutdown.release: never``: seat and record stay, and the next life adopts them without asking for a seat."""
     app = scene.app()
-    never = {**SHORT, "shutdown.release": "never"}
+    never = {
+        **SHORT,
+        "shutdown.release": "never",
+        "activation.late": 60,
+    }  # one question comes ``late`` after an adoption
     sidecar = scene.fork(app, never)
     scene.expect_one_seat(sidecar, app)
     assert stopped(sidecar) == DONE
