@@ -91,7 +91,8 @@ def as_debt(state: State, seat: Seat, cause: Cause, now: float) -> State:
     by_app = state.policy.route is Route.APP and seat.identity.deployment_id and not isinstance(seat.tenure, Held)
     late_until = max(seat.risk_until, now + state.policy.late if by_app else now)
     never_taken = isinstance(seat.tenure, Unasked) and late_until <= now
-    nothing_taken = never_taken and not under_way
+    # The record without ID (route `app`) has done its duty once the ID is known: there is nothing to ask for.
+    nothing_taken = (never_taken and not under_way) or not seat.identity.deployment_id
     if seat.stored is None and nothing_taken and not _writing(state, seat):
         return state
     debt = Release(
@@ -267,7 +268,9 @@ def _replace(state: State, seat: Seat, wanted: Identity, now: float) -> State:
         if state.policy.route is Route.APP and not wanted.deployment_id:
             return state  # only "not yet known": nothing has changed
         return _occupy(_release_all(state, Cause.DEPLOYMENT_CHANGED, now), wanted, now)
-    if not (state.policy.activate_first and state.policy.route is not Route.APP and _lives_on(state, seat)):
+    if state.policy.route is Route.APP:
+        return state  # a running app goes on with the key that it started with
+    if not (state.policy.activate_first and _lives_on(state, seat)):
         return _occupy(_release_all(state, Cause.KEY_CHANGED, now), wanted, now)
     if state.successor is not None and state.successor.identity == wanted:
         return state
