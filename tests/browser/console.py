@@ -255,9 +255,9 @@ class Page:
         assert not entries
 
     def messages(self, method: str) -> list[dict[str, Any]]:
-        """Return what the browser told about the network under this name, since it was asked last."""
+        """Return what the browser told about the network under this name (none: all), since it was asked last."""
         told = [json.loads(entry["message"])["message"] for entry in self.driver.get_log("performance")]
-        return [message for message in told if message["method"] == method]
+        return [message for message in told if method in ("", message["method"])]
 
 
 __all__ = [
