@@ -11,6 +11,7 @@ import _thread
 import asyncio
 import faulthandler
 import os
+import select
 import sys
 import time
 from collections.abc import Awaitable, Callable
@@ -78,7 +79,10 @@ def arm_watchdog(budget: float) -> None:
 def _enforce(budget: float) -> None:
     time.sleep(budget)
     with suppress(OSError):
-        os.write(2, b"license-sidecar: the shutdown's budget is over; what is not released is left to the peers\n")
+        stderr = select.poll()
+        stderr.register(2, select.POLLOUT)
+        if stderr.poll(0):  # a reader that has stalled is one of the things that hang
+            os.write(2, b"license-sidecar: the shutdown's budget is over; what is not released is left to the peers\n")
     os._exit(UNREACHABLE)
 
 

@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import select
 import sys
 import threading
 import traceback
@@ -102,6 +103,7 @@ class _Output:
         self._stream = stream
         self._as_json = as_json
         self._coloured = terminal and "NO_COLOR" not in os.environ and os.environ.get("TERM") != "dumb"
+        self._lost = 0
 
     def __call__(self, logger: _Lines, _method: str, event: Event) -> str:
         if logger.name:
@@ -110,7 +112,17 @@ class _Output:
         return ""
 
     def write(self, event: Event, at: float | None = None) -> None:
-        """Write one event; ``at`` is its time in seconds since the epoch."""
+        """Write one event; ``at`` is its time in seconds since the epoch.
+
+        One that nobody takes is lost, and told of later: a reader that has stalled behind a full pipe would stop the
+        event loop, and with it heartbeat, probes and shutdown.
+        """
+        if not _takes(self._stream):
+            self._lost += 1
+            return
+        lost, self._lost = self._lost, 0
+        if lost:
+            self.write({"level": "warning", "event": "log lines were lost: nobody took them", "lines": lost})
         try:
             line = self._render(event, datetime.now(UTC) if at is None else datetime.fromtimestamp(at, UTC))
         except Exception as error:  # noqa: BLE001 - a value that cannot be shown must not end the program
@@ -221,6 +233,16 @@ def _trace(exc_info: Any) -> str:
         exc_info = sys.exc_info()
     error = exc_info[1] if isinstance(exc_info, tuple) else exc_info
     return "".join(traceback.format_exception(error)).rstrip() if isinstance(error, BaseException) else ""
+
+
+def _takes(stream: TextIO) -> bool:
+    """Tell whether a line can be written without waiting; for a pipe that means one of 4 KiB at least."""
+    try:
+        poll = select.poll()
+        poll.register(stream.fileno(), select.POLLOUT)
+        return bool(poll.poll(0))
+    except (OSError, ValueError):  # no file of the system's, or closed
+        return True
 
 
 def _is_terminal(stream: TextIO) -> bool:

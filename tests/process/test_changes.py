@@ -7,6 +7,8 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 
 import pytest
 
@@ -82,29 +84,47 @@ def test_the_app_restarts_until_the_secret_is_right(scene: Scene) -> None:
     assert (app.state()["starts"], sidecar.ready) == (starts, True)
 
 
-@pytest.mark.parametrize("where", ["/dev/full", "closed pipe"])
-def test_a_log_that_nobody_takes(scene: Scene, where: str) -> None:
-    """A full disk or a reader that has gone behind standard error costs the log, not the licence."""
+@contextmanager
+def nobody_reads(how: str) -> Iterator[int]:
+    """Yield a descriptor for standard error that takes nothing."""
+    reader, target = os.pipe()
+    try:
+        match how:
+            case "full disk":
+                full = os.open("/dev/full", os.O_WRONLY)
+                os.dup2(full, target)
+                os.close(full)
+            case "reader gone":
+                os.close(reader)
+                reader = os.open(os.devnull, os.O_RDONLY)
+            case _:
+                os.set_blocking(target, False)
+                with suppress(BlockingIOError):
+                    while True:
+                        os.write(target, bytes(4096))
+                os.set_blocking(target, True)
+        yield target
+    finally:
+        os.close(reader)
+        os.close(target)
+
+
+@pytest.mark.parametrize("how", ["full disk", "reader gone", "reader stalled"])
+def test_a_log_that_nobody_takes(scene: Scene, how: str) -> None:
+    """What goes wrong behind standard error costs the log, not the licence."""
     app = scene.app()
     config = scene.config(scene.settings(app))
     command = (sys.executable, "-m", "sidecar", "run", "--config", str(config))
-    if where == "/dev/full":
-        target = os.open(where, os.O_WRONLY)
-    else:
-        reader, target = os.pipe()
-        os.close(reader)
-    try:
-        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=target, env=environment(), cwd=scene.folder)
-    finally:
-        os.close(target)
     for ending in ("out", "err"):
         (scene.folder / f"mute.{ending}").touch()
-    process = Process("mute", child, scene.folder)
-    scene.processes.append(process)
-    scene.until_taken(app.deployment_id)
-    until("the licence", lambda: app.licensed, story=scene.story)
-    app.tell("restart", down=0.05)
-    until("the next licence", lambda: app.state()["starts"] == 2 and app.licensed, story=scene.story)
-    process.signal(signal.SIGTERM)
-    assert process.wait() == 0
+    with nobody_reads(how) as target:
+        child = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=target, env=environment(), cwd=scene.folder)
+        process = Process("mute", child, scene.folder)
+        scene.processes.append(process)
+        scene.until_taken(app.deployment_id)
+        until("the licence", lambda: app.licensed, story=scene.story)
+        app.tell("restart", down=0.05)
+        until("the next licence", lambda: app.state()["starts"] == 2 and app.licensed, story=scene.story)
+        process.signal(signal.SIGTERM)
+        assert process.wait() == 0
     assert (scene.taken(), scene.records()) == (set(), {})

@@ -6,11 +6,14 @@ import asyncio
 import io
 import json
 import logging
+import os
+import select
 import subprocess
 import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -257,6 +260,27 @@ def test_a_broken_stream_does_not_end_the_program(broken: Exception, stream: io.
     logs.set_up(log_format="json", stream=stream)
     logs.logger("agent").info("still here")
     assert lines(stream)[0]["event"] == "still here"
+
+
+def test_a_stalled_reader_costs_lines_and_no_time(stream: io.StringIO) -> None:
+    """Behind a full pipe lines are lost, not waited for; as soon as somebody reads, their number is told."""
+    reader, target = os.pipe()
+    with open(target, "w", encoding="utf-8") as pipe:  # noqa: PTH123 - an open descriptor, no path
+        logs.set_up(log_format="json", level="info", stream=pipe)
+        os.set_blocking(target, False)
+        with suppress(BlockingIOError):
+            while True:
+                os.write(target, bytes(4096))
+        os.set_blocking(target, True)
+        for _ in range(3):
+            logs.logger("agent").info("nobody reads this")
+        while os.read(reader, 65536).endswith(bytes(1)) and select.select([reader], [], [], 0)[0]:
+            pass
+        logs.logger("agent").info("heard")
+        told = [json.loads(line) for line in os.read(reader, 65536).decode().splitlines()]
+    os.close(reader)
+    assert [line["event"] for line in told] == ["log lines were lost: nobody took them", "heard"]
+    assert told[0]["lines"] == 3
 
 
 def test_a_circle_in_a_value_is_still_a_line(stream: io.StringIO) -> None:
