@@ -1,4 +1,5 @@
-# One image, two commands: license-sidecar (the default) and mock-activation (docker run --entrypoint mock-activation).
+# One image, two commands: license-sidecar (the default) and mock-activation (docker run --entrypoint mock-activation,
+# or an image of its own: docker build --target mock-activation).
 # Plain Dockerfile syntax on purpose: builds with BuildKit, the classic builder and Podman alike.
 
 # Any Debian-like image with python3 3.11 to 3.13. Pin it by digest where builds must repeat.
@@ -24,7 +25,7 @@ RUN tools/bin/pip wheel --quiet --no-deps --no-build-isolation --wheel-dir wheel
  && tools/bin/pip --python /opt/license-sidecar/bin/python install --quiet --no-compile --no-deps wheel/*.whl \
  && python3 -m compileall -q -f --invalidation-mode unchecked-hash /opt/license-sidecar/lib
 
-FROM ${BASE_IMAGE}
+FROM ${BASE_IMAGE} AS runtime
 # Public Python images leave out the standard library's bytecode; on a read-only root every start would compile it anew.
 # The two folders are the defaults of ledger.dir and refused.dir: a volume mounted there starts with their owner.
 RUN python3 -c "import compileall, re, sysconfig; compileall.compile_dir(sysconfig.get_path('stdlib'), quiet=2, rx=re.compile('/(test|tests|idlelib|tkinter|lib2to3|turtledemo|ensurepip|site-packages|dist-packages)/'))" \
@@ -36,6 +37,13 @@ ENV PATH=/opt/license-sidecar/bin:/usr/local/bin:/usr/bin:/bin \
 # A number, so that Kubernetes can check runAsNonRoot; nobody by that number is in /etc/passwd.
 USER 65532:65532
 WORKDIR /
+
+FROM runtime AS mock-activation
+EXPOSE 8480 8481
+ENTRYPOINT ["mock-activation"]
+CMD ["serve", "--host", "0.0.0.0"]
+
+FROM runtime
 EXPOSE 9480
 HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["license-sidecar", "probe", "live"]
 ENTRYPOINT ["license-sidecar"]

@@ -8,6 +8,7 @@ PYTEST_ARGS ?=
 BENCH_ARGS ?=
 QUICK ?=
 IMAGE ?= license-sidecar:dev
+TARGET ?=
 BASE_IMAGE ?=
 BUILD_IMAGE ?=
 BUILD_NETWORK ?=
@@ -38,8 +39,8 @@ test-container: $(STAMP) ## the image and the Compose file on a real Docker engi
 bench: $(STAMP) ## measure start, stop, memory, load and simulation, against a naive shell sidecar (QUICK=1: a minute)
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(BENCH_ARGS)
 
-image: ## build the container image (IMAGE, BASE_IMAGE, BUILD_IMAGE, BUILD_NETWORK choose other ones)
-	@docker build --quiet --tag $(IMAGE) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
+image: ## build the container image (IMAGE, TARGET, BASE_IMAGE, BUILD_IMAGE, BUILD_NETWORK choose other ones)
+	@docker build --quiet --tag $(IMAGE) $(if $(TARGET),--target $(TARGET)) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
 	  $(if $(BUILD_IMAGE),--build-arg BUILD_IMAGE=$(BUILD_IMAGE)) $(if $(BUILD_NETWORK),--network $(BUILD_NETWORK)) \
 	  --build-arg REVISION=$$(git rev-parse HEAD 2>/dev/null || echo unknown) .
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
 
 import pytest
+
+from tests.container.conftest import BUILD_LIMIT, command
 
 HARDENED = (
     *("--rm", "--read-only", "--cap-drop", "ALL", "--security-opt", "no-new-privileges:true"),
@@ -17,7 +20,7 @@ import importlib, json, os, pkgutil, sys
 import mock_activation, sidecar
 for package in (sidecar, mock_activation):
     for found in pkgutil.walk_packages(package.__path__, package.__name__ + "."):
-        if not found.name.endswith("__main__"):
+        if not found.name.endswith(("__main__", ".pytest_plugin")):  # the second is for those who have pytest
             importlib.import_module(found.name)
 specs = [getattr(module, "__spec__", None) for module in list(sys.modules.values())]
 loaded = [spec for spec in specs if spec and (spec.origin or "").endswith(".py")]
@@ -94,3 +97,24 @@ def test_image_carries_no_build_tools_and_no_pip_settings(engine: Any, image: st
         " + [p for p in ('/etc/pip.conf', '/build', '/root/.config/pip') if os.path.exists(p)]))"
     )
     assert python(engine, image, code) == []
+
+
+def test_the_mock_has_an_image_of_its_own(engine: Any) -> None:
+    """``--target mock-activation`` serves by itself, hardened as it is, on the ports that the docs publish."""
+    name = f"mock-activation:test-{os.getpid()}"
+    command("make", "image", f"IMAGE={name}", "TARGET=mock-activation", limit=BUILD_LIMIT)
+    try:
+        config = engine.inspect(name)["Config"]
+        assert config["Entrypoint"] == ["mock-activation"]
+        assert config["Cmd"] == ["serve", "--host", "0.0.0.0"]
+        assert set(config["ExposedPorts"]) == {"8480/tcp", "8481/tcp"}
+        assert "Healthcheck" not in config
+        code = (
+            "import json, subprocess, urllib.request;"
+            "p = subprocess.Popen(['mock-activation', 'serve'], stdout=subprocess.PIPE);"
+            "url = json.loads(p.stdout.readline())['control_url'];"
+            "print(json.dumps(json.load(urllib.request.urlopen(url + '/health'))['status']))"
+        )
+        assert python(engine, name, code) == "ok"
+    finally:
+        engine.run("rmi", "--force", name, check=False)
