@@ -19,7 +19,7 @@ from pathlib import Path
 from mock_activation.exits import CONFIGURATION, DONE
 from mock_activation.fields import InputError
 from mock_activation.key_input import read_key_file
-from mock_activation.open_files import allow_many_connections
+from mock_activation.many_connections import allow_many_connections
 from mock_activation.profiles import MOST_SEED, PROFILES
 from mock_activation.server import ListenError, MockActivation
 from mock_activation.state_file import StateError

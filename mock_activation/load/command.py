@@ -26,7 +26,7 @@ from mock_activation.key_input import read_key_file
 from mock_activation.load.crew import Crew, Plan
 from mock_activation.load.report import Progress, collect, table
 from mock_activation.load.verdict import Verdict, compare, fetch_state
-from mock_activation.open_files import allow_many_connections
+from mock_activation.many_connections import allow_many_connections
 
 MOST_CLIENTS: Final = 20_000
 MOST_REQUESTS: Final = 1_000_000_000
