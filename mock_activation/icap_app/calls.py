@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any, Final
@@ -16,7 +16,7 @@ from typing import Any, Final
 from mock_activation.journal import Fate
 from mock_activation.secrecy import mask
 
-__all__ = ["KEPT", "ApiKeyGiven", "Call", "Calls", "Fate", "Route"]
+__all__ = ["KEPT", "ROUTES", "ApiKeyGiven", "Call", "Calls", "Fate", "Route"]
 
 KEPT: Final = 10_000
 _LONGEST_PATH: Final = 200
@@ -37,6 +37,18 @@ class Route(StrEnum):
     LOGIN = "login"
     OTHER = "other"
     """Whatever the app does not know."""
+
+
+ROUTES: Final[Mapping[tuple[str, str], Route]] = {
+    ("GET", "/admin/license"): Route.LICENSE,
+    ("POST", "/admin/license"): Route.UPLOAD,
+    ("POST", "/admin/license/activation"): Route.ACTIVATION,
+    ("POST", "/admin/license/deactivation"): Route.DEACTIVATION,
+    ("GET", "/readyz"): Route.READYZ,
+    ("GET", "/version"): Route.VERSION,
+    ("POST", "/login"): Route.LOGIN,
+}
+"""All that the REST port knows, by method and path."""
 
 
 class ApiKeyGiven(StrEnum):

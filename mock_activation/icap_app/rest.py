@@ -19,7 +19,7 @@ from aiohttp import web
 
 from mock_activation.faults import Faults
 from mock_activation.icap_app.activation import ActivationFailed
-from mock_activation.icap_app.calls import ApiKeyGiven, Call, Calls, Route
+from mock_activation.icap_app.calls import ROUTES, ApiKeyGiven, Call, Calls, Route
 from mock_activation.icap_app.carrying_out import carry_out
 from mock_activation.icap_app.product import InvalidLicence, Product, read_licence
 from mock_activation.icap_app.settings import Readyz, Settings
@@ -70,21 +70,17 @@ class RestApi:
         self.faults = Faults(seed, now=time.monotonic)
         self.answered = 0
         self.web = web.Application(middlewares=[self._life, self._guard], client_max_size=_FILE_LIMIT)
-        self._routes: dict[tuple[str, str], tuple[Route, Handler]] = {
-            ("GET", "/admin/license"): (Route.LICENSE, self._licence),
-            ("POST", "/admin/license"): (Route.UPLOAD, self._upload),
-            ("POST", "/admin/license/activation"): (Route.ACTIVATION, self._activation),
-            ("POST", "/admin/license/deactivation"): (Route.DEACTIVATION, self._deactivation),
-            ("GET", "/readyz"): (Route.READYZ, self._readyz),
-            ("GET", "/version"): (Route.VERSION, self._version),
-            ("POST", "/login"): (Route.LOGIN, self._login),
+        handlers: dict[Route, Handler] = {
+            Route.LICENSE: self._licence,
+            Route.UPLOAD: self._upload,
+            Route.ACTIVATION: self._activation,
+            Route.DEACTIVATION: self._deactivation,
+            Route.READYZ: self._readyz,
+            Route.VERSION: self._version,
+            Route.LOGIN: self._login,
         }
-        for (method, path), (_, handler) in self._routes.items():
-            self.web.router.add_route(method, path, handler)
-
-    def routes(self) -> list[tuple[str, str]]:
-        """Return the method and the path of everything that is known here."""
-        return list(self._routes)
+        for (method, path), route in ROUTES.items():
+            self.web.router.add_route(method, path, handlers[route])
 
     def abort(self) -> None:
         """Leave every request unanswered, as a killed process does."""
@@ -95,7 +91,7 @@ class RestApi:
     async def _life(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         """Answer unless the app hangs or a rule says otherwise; remember what was asked."""
         task = _this_task()
-        route, _ = self._routes.get((request.method, request.path), (Route.OTHER, None))
+        route = ROUTES.get((request.method, request.path), Route.OTHER)
         call = self.calls.open(route, request.method, request.path, self._api_key(request))
         self._answering[task] = call
         status: int | None = None

@@ -1,6 +1,7 @@
 """What the tests of the stand-in talk with: an activation server that remembers, a client, raw conversations."""
 
 import asyncio
+import io
 import json
 import ssl
 import time
@@ -12,9 +13,14 @@ from aiohttp import web
 
 from mock_activation.icap_app import IcapApp
 from mock_activation.licence_file import YEAR, product_part, render
+from tests.openapi_file import OpenApiFile
 
 KEY = "ABCD-EFGH-JKLM-NPQR-STUV-WXYZ-2345"
 API_KEY = "0a1b2c3d4e5f" * 3
+
+
+REST = OpenApiFile("icap-app-rest")
+CONTROL = OpenApiFile("icap-app-control")
 
 
 def licence_file(deployment: str, *, lasts: float = YEAR) -> bytes:
@@ -52,20 +58,32 @@ class Vendor:
 
 @dataclass
 class Client:
-    """Calls the app as the sidecar would."""
+    """Calls the app as the sidecar would, and holds every answer against the OpenAPI files."""
 
     session: aiohttp.ClientSession
 
     async def call(
-        self, method: str, url: str, body: Any = None, *, key: str | None = None, data: bytes | None = None, **more: Any
+        self,
+        method: str,
+        url: str,
+        body: Any = None,
+        *,
+        key: str | None = None,
+        data: bytes | None = None,
+        scripted: bool = False,
+        **more: Any,
     ) -> tuple[int, Any]:
+        """Return status and JSON; ``scripted``: a rule of faults has made the answer, which no file knows."""
         headers = dict(more.pop("headers", {}))
         if key is not None:
             headers["apikey"] = key
         if data is not None:
             headers.setdefault("Content-Type", "application/octet-stream")
-        async with self.session.request(method, url, json=body, data=data, headers=headers, **more) as answer:
+        stream = None if data is None else io.BytesIO(data)
+        async with self.session.request(method, url, json=body, data=stream, headers=headers, **more) as answer:
             text = await answer.text()
+            if not scripted:
+                check(method, answer.url.path, answer.status, answer.content_type, text.encode())
             return answer.status, json.loads(text) if text else None
 
     async def get(self, url: str, **more: Any) -> tuple[int, Any]:
@@ -76,6 +94,17 @@ class Client:
 
     async def upload(self, app: IcapApp, data: bytes, **more: Any) -> tuple[int, Any]:
         return await self.call("POST", f"{app.url}/admin/license", data=data, ssl=unverified(), **more)
+
+
+def check(method: str, path: str, status: int, content_type: str, body: bytes) -> None:
+    """Hold an answer against the file that knows the path; what none knows is told as such, in the same form."""
+    for file in (REST, CONTROL):
+        if file.find(method, path):
+            return file.check_answer(method, path, status, content_type, body)
+    if status not in (403, 404, 405):
+        raise AssertionError(f"{method} {path} is in no file, and was answered with {status}")
+    assert REST.faults(("components", "schemas", "Error"), json.loads(body)) == []
+    return None
 
 
 def unverified() -> ssl.SSLContext:

@@ -17,7 +17,7 @@ import pytest
 
 from mock_activation.cli import run as command_line
 from mock_activation.icap_app import Settings, configure
-from mock_activation.icap_app.command import settings_from
+from mock_activation.icap_app.command import Faults, settings_from
 from mock_activation.icap_app.settings import api_key_fault
 from tests.unit.icap_app.conversation import API_KEY, KEY, Client, Vendor, refused, unverified
 
@@ -91,6 +91,15 @@ async def test_tells_its_addresses_serves_and_goes_at_sigterm(client: Client, tm
         assert app.output.count(b"\n") == 1
 
 
+async def test_the_seed_is_printed_and_the_vendors_cleanup_is_not_played(client: Client) -> None:
+    """A run can be replayed by its seed; what needs Kubernetes is told instead of pretended."""
+    async with started("--seed", "7", LICENSING_CLEANUP="true") as app:
+        assert app.line["seed"] == 7
+        assert (await client.get(f"{app.line['control_url']}/faults"))[1] == {"seed": 7, "faults": []}
+        assert await app.terminate() == 0
+        assert b"LICENSING_CLEANUP is not played" in app.output
+
+
 async def test_the_vendors_automation_as_a_process_shows_no_key(client: Client, vendor: Vendor, tmp_path: Path) -> None:
     """LICENSE_KEY takes a seat at start and gives it back at SIGTERM; nothing that was printed holds a secret."""
     arguments = ("--activation-url", vendor.url, "--api-key-file", api_key_file(tmp_path))
@@ -140,6 +149,15 @@ def test_without_arguments_it_is_what_a_test_gets() -> None:
     assert settings_of() == Settings()
 
 
+def test_the_deployment_id_can_come_from_the_environment() -> None:
+    """A third policy: whoever starts the container says who it is."""
+    given = "MSCL" + "1" * 32
+    assert settings_of("--deployment-id", "environment", DEPLOYMENT_ID=f" {given}\n").deployment_id == given
+    for wrong in ({}, {"DEPLOYMENT_ID": "with space"}, {"DEPLOYMENT_ID": "keep"}):
+        with pytest.raises(Faults, match="DEPLOYMENT_ID in the environment"):
+            settings_of("--deployment-id", "environment", **wrong)
+
+
 def test_durations_may_have_units() -> None:
     """Seconds, minutes, hours, as the sidecar writes them."""
     settings = settings_of("--start-delay", "0.5", "--forbidden-for", "15s", "--tls-after", "2m")
@@ -175,6 +193,8 @@ async def test_a_bug_in_the_background_ends_the_process_with_70(client: Client, 
         ("--activation-url", f"http://127.0.0.1/activation?key={KEY}"),
         ("--activation-url", "http://[::1"),
         ("--readyz", "other"),
+        ("--seed", "-1"),
+        ("--seed", "9" * 19),
         ("--unknown", "1"),
     ],
 )
