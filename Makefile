@@ -3,6 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
+BROWSER_VENV := .venv-browser
 INTERACTIVE ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
@@ -15,7 +16,7 @@ BUILD_NETWORK ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-container simulate bench lint format lock docs image compose clean
+.PHONY: help demo test test-container test-browser screenshots simulate bench lint format lock docs image compose clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -31,10 +32,24 @@ demo: $(STAMP) ## watch a seat being taken, kept, given back, lost and reclaimed
 	@$(BIN)/mock-activation demo $(if $(INTERACTIVE),--interactive)
 
 test: $(STAMP) ## everything that needs only Python
-	@$(BIN)/python -m pytest --ignore=tests/container $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest --ignore=tests/container --ignore=tests/browser $(PYTEST_ARGS)
 
 test-container: $(STAMP) ## the image and the Compose file on a real Docker engine
 	@$(BIN)/python -m pytest tests/container $(PYTEST_ARGS)
+
+# An environment of its own: selenium brings trio, which httpx would load into the sidecar if it were there.
+$(BROWSER_VENV)/.installed: requirements/dev.txt requirements/browser.txt pyproject.toml
+	@echo "setting up $(BROWSER_VENV) (about a minute the first time)"
+	@$(PYTHON) -m venv $(BROWSER_VENV)
+	@$(BROWSER_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/dev.txt -r requirements/browser.txt
+	@$(BROWSER_VENV)/bin/python -m pip --quiet --disable-pip-version-check install --no-deps --editable .
+	@touch $@
+
+test-browser: $(BROWSER_VENV)/.installed ## the mock's console in headless Chromium
+	@$(BROWSER_VENV)/bin/python -m pytest tests/browser $(PYTEST_ARGS)
+
+screenshots: $(BROWSER_VENV)/.installed ## take the pictures of the console for the docs again
+	@$(BROWSER_VENV)/bin/python -m tests.browser.screenshots docs/images
 
 bench: $(STAMP) ## measure start, stop, memory, load and simulation, against a naive shell sidecar (QUICK=1: a minute)
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(BENCH_ARGS)
@@ -61,7 +76,8 @@ lock: $(STAMP) ## pin every dependency by version and hash, without addresses
 	@$(BIN)/python -m pip --quiet install uv
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements/run.txt
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --group dev -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --constraint requirements/dev.txt --group browser -o requirements/browser.txt
 	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/build.in -o requirements/build.txt
 
 clean: ## remove what was built
-	@rm -rf $(VENV) build dist .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) $(BROWSER_VENV) .venv-bench bench-results.json build dist .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -149,7 +149,7 @@ function told(value) {
 function update(item, rule) {
   const done = rule.times !== null && rule.fired >= rule.times;
   item.classList.toggle("done", done);
-  say(item.querySelector(".left"), rule.times === null ? ` ${rule.fired} times so far` : done ? " used up" : ` ${rule.fired} of ${plural(rule.times, "time")}`);
+  say(item.querySelector(".left"), rule.times === null ? ` ${plural(rule.fired, "time")} so far` : done ? " used up" : ` ${rule.fired} of ${plural(rule.times, "time")}`);
   const about = Object.entries(rule).filter(([name, value]) => !TOLD_APART.includes(name) && ![null, "", false, undefined].includes(value) && !(name === "processed" && IMPLIED.includes(rule.fault)));
   if (rule.probability !== undefined && rule.probability !== 1) about.push(["probability", rule.probability]);
   say(item.querySelector(".about"), about.map(([name, value]) => `${words(name)}: ${told(value)}`).join(", "));
