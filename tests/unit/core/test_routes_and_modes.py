@@ -1,0 +1,222 @@
+"""Design.md section 5: the routes of delivery, the sources of the deployment ID, and the modes."""
+
+import pytest
+
+from sidecar.core.commands import Activate, ActivateByApp, AskApp, Deactivate, Erase, ListOwn, Upload, Write
+from sidecar.core.events import AppFailed
+from sidecar.core.policy import IdSource, Mode, Route
+from sidecar.core.reasons import AppTrouble
+from sidecar.core.records import Phase
+from sidecar.core.view import Stage
+from tests.unit.core.driver import ID, KEY, OTHER_ID, Scene
+
+NO_ID = ""
+
+
+def test_route_upload_never_asks_the_app_to_activate_itself() -> None:
+    """Refused uploads are tried again, and said; the seat is kept meanwhile."""
+    scene = Scene(route=Route.UPLOAD)
+    scene.app.takes_upload = False
+    scene.begin()
+    scene.run(200)
+    assert scene.asked(ActivateByApp) == []
+    assert 2 <= len(scene.asked(Upload)) <= 5
+    assert scene.stage is Stage.DELIVERING
+    assert scene.taken()
+
+
+def test_route_product_delivers_by_the_apps_own_activation() -> None:
+    """The server is asked first; then the app, while the record is open."""
+    scene = Scene(route=Route.PRODUCT).begin()
+    assert scene.asked(Upload) == []
+    assert len(scene.asked(Activate)) == len(scene.asked(ActivateByApp)) == 1
+    scene.run(2)
+    stored = scene.stored()
+    assert stored is not None
+    assert (scene.stage, stored.phase, stored.open) == (Stage.ACTIVE, Phase.ACTIVE, False)
+
+
+def test_route_product_an_activation_of_the_app_that_is_not_answered_leaves_the_record_open() -> None:
+    """The app may have asked the server: its request counts like our own."""
+    scene = Scene(route=Route.PRODUCT)
+    scene.say(ActivateByApp, AppFailed, trouble=AppTrouble.BROKEN, message="500", sent=True)
+    scene.begin()
+    scene.run(3)
+    stored = scene.stored()
+    assert stored is not None
+    assert stored.open
+    scene.say(ActivateByApp, None)
+    scene.run(60)
+    assert scene.stage is Stage.ACTIVE
+    scene.run(130)
+    stored = scene.stored()
+    assert stored is not None
+    assert not stored.open
+
+
+def test_a_delivery_under_way_is_awaited_when_its_seat_is_given_up() -> None:
+    """The app restarts while it activates its former ID: that request may still take a seat."""
+    scene = Scene(route=Route.PRODUCT, app_interval=2.0)
+    scene.hold(ActivateByApp)
+    scene.begin()
+    scene.say(AskApp, None)
+    under_way = scene.under_way(ActivateByApp)
+    scene.stop()
+    scene.run(1)
+    scene.answer(under_way, AppFailed, trouble=AppTrouble.BROKEN, message="500", sent=True)
+    scene.run(20)
+    assert not scene.taken()
+    stored = scene.stored()
+    assert stored is not None
+    assert (stored.phase, stored.open) == (Phase.HANDOVER, True)
+
+
+def test_route_app_leaves_the_activation_to_the_app() -> None:
+    """The sidecar records when it sees the ID, watches, and releases."""
+    scene = Scene(route=Route.APP)
+    scene.app.deployment_id = None
+    scene.begin()
+    without = scene.stored(NO_ID)
+    assert without is not None
+    assert (without.phase, without.open) == (Phase.ACTIVATING, True), "written before anything is known"
+    assert scene.view.started
+    scene.app.deployment_id = ID
+    scene.run(3)
+    stored = scene.stored(ID)
+    assert stored is not None
+    assert (stored.phase, stored.open) == (Phase.ACTIVATING, True)
+    assert scene.stored(NO_ID) is None, "its duty is done"
+    scene.app.licensed = True
+    scene.server.taken.add((KEY, ID))
+    scene.run(20)
+    stored = scene.stored(ID)
+    assert stored is not None
+    assert (scene.stage, stored.phase, stored.open) == (Stage.ACTIVE, Phase.ACTIVE, False)
+    assert scene.asked(Activate) == []
+    scene.stop()
+    scene.run(1)
+    assert not scene.taken(ID)
+    assert (scene.records, scene.exit_code) == ({}, 0)
+
+
+def test_route_app_a_restart_keeps_its_record_until_the_app_tells_its_id() -> None:
+    """A record of our own must not be taken for an old one only because the app is slow."""
+    first = Scene(route=Route.APP)
+    first.app.licensed = True
+    first.begin()
+    stored = first.stored(ID)
+    assert stored is not None
+    second = Scene(stored, route=Route.APP)
+    second.server.taken.add((KEY, ID))
+    second.app.deployment_id = None
+    second.begin()
+    second.run(30)
+    assert second.asked(Deactivate) == []
+    second.app.deployment_id, second.app.licensed = ID, True
+    second.run(20)
+    assert second.stage is Stage.ACTIVE
+
+
+def test_route_app_an_app_that_fails_before_its_id_was_seen_keeps_the_record() -> None:
+    """It is reported if it is orphaned: the app may have activated itself."""
+    scene = Scene(route=Route.APP)
+    scene.app.trouble = AppTrouble.REFUSED
+    scene.begin()
+    scene.run(60)
+    assert scene.stored(NO_ID) is not None
+    assert scene.asked(Erase) == []
+
+
+@pytest.mark.parametrize("licensed", [True, False])
+def test_mode_observe_only_looks(licensed: bool) -> None:
+    """No records, no reclaim; ready is what the app says."""
+    scene = Scene(mode=Mode.OBSERVE)
+    scene.app.licensed = licensed
+    scene.begin(key=None)
+    scene.run(60)
+    assert scene.view.ready is licensed
+    assert scene.stage is (Stage.OBSERVING if licensed else Stage.WAITING_FOR_APP)
+    assert [*scene.asked(ListOwn), *scene.asked(Write), *scene.asked(Activate)] == []
+    scene.stop()
+    scene.run(1)
+    assert scene.exit_code == 0
+
+
+def test_mode_off_does_nothing_and_is_ready() -> None:
+    """For a rollout that is not decided yet."""
+    scene = Scene(mode=Mode.OFF).begin(key=None)
+    scene.run(60)
+    assert (scene.stage, scene.view.ready, scene.view.started) == (Stage.OFF, True, True)
+    assert [*scene.asked(AskApp), *scene.asked(ListOwn)] == []
+    scene.stop()
+    scene.run(1)
+    assert scene.exit_code == 0
+
+
+def test_source_pod_takes_a_seat_without_asking_the_app() -> None:
+    """For apps without the REST API: started and ready mean that the seat is ours."""
+    scene = Scene(id_source=IdSource.POD, given_id=OTHER_ID)
+    scene.hold(Activate)
+    scene.begin()
+    assert not scene.view.started
+    scene.unhold(Activate)
+    scene.run(1)
+    assert scene.asked(AskApp) == []
+    assert scene.asked(Upload) == []
+    assert (scene.view.started, scene.stage, scene.taken(OTHER_ID)) == (True, Stage.ACTIVE, True)
+
+
+def test_source_fixed_says_when_the_app_has_another_id() -> None:
+    """The seat is taken for the given ID; readiness requires that the app has it."""
+    scene = Scene(id_source=IdSource.FIXED, given_id=OTHER_ID)
+    scene.app.licensed = True
+    scene.begin()
+    scene.run(20)
+    assert scene.taken(OTHER_ID)
+    assert not scene.view.ready
+    assert any("deployment_id.value" in fault for fault in scene.view.faults)
+
+
+def test_what_the_app_reports_as_unfit_counts_only_if_it_is_required() -> None:
+    """`readiness.require`: an outage elsewhere must not empty the Service."""
+    parts = (("database", False), ("engines", False))
+    for require, ready in ((("license",), True), (("license", "database"), False), (("license", "engines"), False)):
+        scene = Scene(require=require)
+        scene.app.parts = parts
+        scene.begin()
+        scene.run(20)
+        assert scene.view.ready is ready
+
+
+def test_an_app_that_is_slow_to_take_effect_is_asked_every_second_then_given_the_licence_again() -> None:
+    """Taken is not licensed: ten seconds of patience, then the server and the other route."""
+    scene = Scene(route=Route.UPLOAD)
+    scene.begin()
+    scene.app.licensed = False
+    scene.run(1)
+    before = len(scene.asked(Upload))
+    scene.run(40)
+    assert len(scene.asked(Upload)) > before
+    assert scene.stage is Stage.ACTIVE
+
+
+def test_a_refusal_of_the_api_key_is_said() -> None:
+    """403 for ever: the sentence names the setting."""
+    scene = Scene()
+    scene.app.trouble = AppTrouble.FORBIDDEN
+    scene.begin()
+    scene.run(60)
+    assert scene.stage is Stage.WAITING_FOR_APP
+    assert not scene.view.ready
+    assert any("app.api_key_file" in text for text in (scene.view.why, *scene.view.faults))
+
+
+def test_a_delivery_that_fails_is_tried_again_ever_later() -> None:
+    """And told as a failure of the app."""
+    scene = Scene(route=Route.UPLOAD)
+    scene.say(Upload, AppFailed, trouble=AppTrouble.BROKEN, message="500")
+    scene.begin()
+    scene.run(300)
+    times = [at for at, _ in scene.times(Upload)]
+    assert 5 <= len(times) <= 20
+    assert times[-1] - times[-2] > times[1] - times[0]
