@@ -5,6 +5,7 @@ For demos, tests and rehearsals; docs/icap-app.md says what is documented, what 
 
 from mock_activation.icap_app.app import IcapApp
 from mock_activation.icap_app.command import configure, run
+from mock_activation.icap_app.rules import parse_rule
 from mock_activation.icap_app.settings import Manners, Readyz, Settings, Unlicensed
 
-__all__ = ["IcapApp", "Manners", "Readyz", "Settings", "Unlicensed", "configure", "run"]
+__all__ = ["IcapApp", "Manners", "Readyz", "Settings", "Unlicensed", "configure", "parse_rule", "run"]

@@ -6,6 +6,7 @@ Besides what is here, ``Client`` holds every answer of every test in this folder
 from __future__ import annotations
 
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -84,6 +85,13 @@ def test_the_closed_sets_of_words_are_those_of_the_code() -> None:
     assert manners["unlicensed"]["enum"] == list(Unlicensed)
     assert list(CONTROL.schema("LifeWishes")["properties"]) == list(LIFE)
     assert [it.content["operationId"] for it in REST.operations] == [*Route][:-1]
+
+
+def test_the_page_for_people_names_every_route_fault_and_switch() -> None:
+    """docs/icap-app.md is complete."""
+    page = (Path(__file__).parents[3] / "docs" / "icap-app.md").read_text("utf-8")
+    words = [it.path.split("{")[0] for it in CONTROL.operations] + [*NAMES, *Route, *LIFE, *asdict(Manners())]
+    assert [word for word in words if word not in page] == []
 
 
 POSTS = [it for it in CONTROL.operations if it.method == "POST"]

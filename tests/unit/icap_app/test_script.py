@@ -374,3 +374,26 @@ async def test_a_start_that_fails_leaves_the_app_down_and_says_why(client: Clien
             assert (status, "in use" in answer["err"], app.alive, app.icap_port.open) == (409, True, False, False)
         status, state = await client.post(f"{app.control_url}/start")
         assert (status, state["deployment_id"]) == (200, kept.strip())
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        b"\x00\x01 garbage\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"GET /" + b"x" * 20_000 + b" HTTP/1.1\r\nHost: x\r\n\r\n",
+        b"POST /crash HTTP/1.1\r\nHost: x\r\nContent-Length: many\r\n\r\n",
+        f"GET /{KEY} HTTP/1.1\r\nno header\r\n\r\n".encode(),
+    ],
+    ids=["bytes", "version", "long", "length", "header"],
+)
+async def test_what_is_no_http_is_400_and_leaves_no_trace(sent: bytes, caplog: pytest.LogCaptureFixture) -> None:
+    """On both ports: no traceback, neither in the answer nor in the log, and the next caller is served."""
+    async with IcapApp() as app:
+        for port in (app.port.number, app.control_port.number):
+            answer = await converse(port, sent, until=b"\r\n")
+            assert answer.split()[1] in (b"400", b"431", b"414")
+            assert (await converse(port, b"GET /readyz HTTP/1.1\r\nHost: x\r\n\r\n")).startswith(b"HTTP/1.1 ")
+        assert app.alive
+    assert "Traceback" not in caplog.text
+    assert "bug" not in caplog.text
