@@ -1,7 +1,7 @@
 """Rule 16: the heartbeat, the delivery again, and grace."""
 
 from sidecar.core.commands import Activate, ActivateByApp, AskApp, Upload, Write
-from sidecar.core.events import AppFailed, ServerFailed
+from sidecar.core.events import AppFailed, Delivered, ServerFailed
 from sidecar.core.policy import Route
 from sidecar.core.reasons import AppTrouble, Failure
 from sidecar.core.view import Stage
@@ -83,11 +83,38 @@ def test_rule_16_there_is_no_grace_for_an_app_that_says_it_is_not_licensed() -> 
 
 
 def test_rule_16_an_upload_that_was_taken_and_did_not_license_leads_to_the_other_route() -> None:
-    """Section 5: upload is unproven on ICAP Server."""
+    """Section 5: upload is unproven on ICAP Server. Asked every second for ten, then the app activates itself."""
     scene = Scene(route=Route.AUTO)
-    scene.say(Upload, None)
+    scene.say(Upload, Delivered)
+    scene.begin()
+    scene.run(9)
+    assert len(scene.asked(AskApp)) >= 9
+    assert not scene.view.ready
+    scene.run(10)
+    assert len(scene.asked(ActivateByApp)) == 1
+    assert scene.stage is Stage.ACTIVE
+
+
+def test_rule_16_an_app_that_never_becomes_licensed_is_given_the_licence_ever_more_rarely() -> None:
+    """BOUNDED_LOAD: the activation server is asked before each delivery."""
+    scene = Scene(route=Route.UPLOAD)
+    scene.say(Upload, Delivered)
+    scene.begin()
+    scene.run(3600)
+    times = [at for at, _ in scene.times(Activate)]
+    assert 5 <= len(times) <= 20
+    assert times[-1] - times[-2] >= 290.0
+    assert scene.taken(), "the seat is kept: it is the app that has a problem"
+
+
+def test_rule_16_an_app_without_upload_activates_itself() -> None:
+    """404 or "Invalid license": at once, and remembered."""
+    scene = Scene(route=Route.AUTO)
     scene.app.takes_upload = False
     scene.begin()
     scene.run(5)
     assert len(scene.asked(ActivateByApp)) == 1
+    scene.app.licensed = False
+    scene.run(20)
+    assert (len(scene.asked(Upload)), len(scene.asked(ActivateByApp))) == (1, 2)
     assert scene.stage is Stage.ACTIVE
