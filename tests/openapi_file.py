@@ -47,6 +47,7 @@ class OpenApiFile:
         """Read it; ``name`` without ``.yaml``."""
         self.content = document(name)
         self._registry = Registry().with_resource(_HERE, Resource(self.content, DRAFT202012))
+        self._validators: dict[str, Draft202012Validator] = {}
         self.operations = [
             Operation(method.upper(), path, ("paths", path, method), operation)
             for path, item in self.content["paths"].items()
@@ -100,7 +101,9 @@ class OpenApiFile:
     def faults(self, pointer: tuple[str, ...], value: Any) -> list[str]:
         """Return what is wrong with a value by the schema at this place: where, and which rule, never the value."""
         escaped = "/".join(part.replace("~", "~0").replace("/", "~1") for part in pointer)
-        validator = Draft202012Validator({"$ref": f"{_HERE}#/{escaped}"}, registry=self._registry)
+        validator = self._validators.setdefault(
+            escaped, Draft202012Validator({"$ref": f"{_HERE}#/{escaped}"}, registry=self._registry)
+        )
         return [f"{error.json_path} breaks {error.validator}" for error in validator.iter_errors(value)]
 
     def responses(self, operation: Operation) -> Iterator[tuple[str, Mapping[str, Any]]]:
