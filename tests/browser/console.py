@@ -31,7 +31,7 @@ KEY = "ABCD-EFGH-IJKL-MNOP-QRST-UVWX-YZ01"
 OTHER_KEY = "ZZZZ-EFGH-IJKL-MNOP-QRST-UVWX-YZ01"
 FINGERPRINT, OTHER_FINGERPRINT = fingerprint(KEY), fingerprint(OTHER_KEY)
 INSTALL = "apt-get install --no-install-recommends chromium chromium-driver"
-PATIENCE = 10.0
+PATIENCE = 30.0  # a machine that builds images beside us
 
 Found = TypeVar("Found")
 
