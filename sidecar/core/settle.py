@@ -201,6 +201,9 @@ def _resolve(state: State, records: tuple[Stored, ...], stale: frozenset[str], w
         seat = _taken_back(state, old[-1], now, stale=old[-1].name in stale)
         kept.append(old[-1])
     debts = tuple(_old(state, it, now) for it in records if it not in kept)
+    report = last_report(state)
+    if own is not None and report is not None and report.licensed is False:
+        state = replace(state, app=replace(state.app, next_at=now))  # it was asked before it was known whose it is
     return replace(state, seat=seat, successor=successor, debts=(*state.debts, *debts))
 
 
