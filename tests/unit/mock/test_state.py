@@ -5,18 +5,24 @@ from __future__ import annotations
 import asyncio
 import logging
 import sqlite3
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
+from mock_activation.backend import Backend
 from mock_activation.cli import run
+from mock_activation.keeping import keep
 from mock_activation.pool import KeySpec, KeyState
 from mock_activation.secrecy import digest, fingerprint
 from mock_activation.server import MockActivation
 from mock_activation.state_file import Difference, StateError, StateFile
-from mock_activation.switches import UnknownPair
+from mock_activation.switches import Switches, UnknownPair
 from tests.unit.mock.vendor_client import KEY, OTHER_KEY, A, B, C, Vendor, expect_no_key
 
 
@@ -73,6 +79,69 @@ async def test_removed_keys_and_a_reset_are_kept_too(tmp_path: Path) -> None:
         await vendor.control("POST", "/reset")
     async with MockActivation(state=state) as mock:
         assert mock.pool.used() == {fingerprint(OTHER_KEY): (0, 5)}
+
+
+async def test_a_snapshot_is_kept_too(tmp_path: Path) -> None:
+    """What an import brought is in the file, and what it took away is not."""
+    async with MockActivation({KEY: 3}) as mock:
+        await Vendor(mock).activate(A)
+        await Vendor(mock).control("POST", "/clock", {"advance": 60})
+        snapshot = (await Vendor(mock).control("GET", "/snapshot")).json()
+    state = tmp_path / "state"
+    async with MockActivation({OTHER_KEY: 1}, state=state) as mock:
+        await Vendor(mock).activate(B, key=OTHER_KEY)
+        assert (await Vendor(mock).control("PUT", "/snapshot", snapshot)).status == 200
+    async with MockActivation(state=state) as mock:
+        assert mock.pool.used() == {fingerprint(KEY): (1, 3)}
+        assert _seats(state) == {A}
+        assert mock.backend.advanced == 60
+
+
+NAMES = st.sampled_from([A, B, C])
+KEYS = st.sampled_from([KEY, OTHER_KEY])
+DEEDS = st.one_of(
+    st.tuples(st.just("activate"), KEYS, NAMES),
+    st.tuples(st.just("deactivate"), KEYS, NAMES),
+    st.tuples(st.just("put"), KEYS, st.integers(0, 4)),
+    st.tuples(st.just("replace"), st.sets(KEYS), st.integers(1, 4)),
+    st.tuples(st.just("switch"), st.sampled_from(list(UnknownPair))),
+    st.tuples(st.just("commit")),
+)
+
+
+@given(st.lists(DEEDS, max_size=25))
+@settings(max_examples=25, deadline=None)
+def test_the_file_is_the_pool(deeds: list[tuple[Any, ...]]) -> None:
+    """Whatever happens in whatever order, and wherever the commits fall: read again, it is the same."""
+
+    async def live(path: Path) -> None:
+        backend = Backend({KEY: 2})
+        commits = keep(backend, path, {})
+        pool = backend.pool
+        for now, (deed, *what) in enumerate(deeds):
+            match deed:
+                case "activate":
+                    pool.activate(*what, 1, float(now))
+                case "deactivate":
+                    pool.deactivate(*what, float(now))
+                case "put":
+                    pool.put(*what)
+                case "replace":
+                    pool.replace(dict.fromkeys(what[0], KeySpec(what[1])), float(now))
+                case "switch":
+                    pool.switches = Switches(unknown_pair=what[0])
+                case _:
+                    await backend.saved()
+        commits.close()
+        with closing(StateFile(path)) as file:
+            kept = file.read()
+        assert kept.switches == pool.switches
+        assert {key.digest: key.spec for key in kept.keys} == pool.specs()
+        seats = {key.digest[:12]: set(key.seats) for key in kept.keys}
+        assert seats == {view.fingerprint: set(view.taken) for view in pool.view()}
+
+    with tempfile.TemporaryDirectory() as folder:
+        asyncio.run(live(Path(folder) / "state"))
 
 
 async def test_requests_of_one_moment_share_a_commit(tmp_path: Path) -> None:
