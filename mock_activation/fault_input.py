@@ -69,7 +69,7 @@ def parse_fault(data: object) -> Fault:
     )
     if name == TLS_HANDSHAKE:
         named = [fields.take(other) for other in ("operation", "deployment", "key_fingerprint", "wait")]
-        if any(named):
+        if any(value is not None for value in named):
             fields.wrong("a TLS handshake comes before the request: operation, deployment, key and wait mean nothing")
     else:
         operation = fields.take("operation")

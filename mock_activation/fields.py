@@ -30,8 +30,10 @@ class InputError(ValueError):
 class Fields:
     """Takes the fields of one mapping out, collects what is wrong, and complains about what is left."""
 
-    def __init__(self, data: object, place: str) -> None:
+    def __init__(self, data: object, place: str, *, texts: bool = False) -> None:
+        """Take apart ``data``; ``texts``: numbers are written as the digits of a text, as in the key file."""
         self._place = f"{place}: " if place else ""
+        self._texts = texts
         self.faults: list[str] = []
         self._left: dict[object, Any] = {}
         if isinstance(data, Mapping):
@@ -58,12 +60,19 @@ class Fields:
         return value
 
     def integer(self, name: str, default: int | None, *, least: int, most: int) -> int | None:
-        """Take a whole number, also as the digits of a text."""
+        """Take a whole number."""
         value = self.take(name)
         if value is None:
             return default
-        # The key file is read with all scalars as texts, a JSON body brings numbers.
-        if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) <= len(str(most)):
+        if isinstance(value, float) and value.is_integer():
+            value = int(value)  # JSON knows one kind of numbers: 3.0 is 3
+        if (
+            self._texts
+            and isinstance(value, str)
+            and value.isascii()
+            and value.isdigit()
+            and len(value) <= len(str(most))
+        ):
             value = int(value)
         if not isinstance(value, int) or isinstance(value, bool) or not least <= value <= most:
             self.wrong(f"{name} must be a whole number from {least} to {most}")

@@ -17,8 +17,11 @@ from mock_activation.switches import POSITIONS, Switches
 MOST_SEATS: Final = 10_000_000
 
 
-def parse_keys(data: object) -> dict[str, KeySpec]:
-    """Read ``{"keys": [{"key": ..., "seats": N, ...}]}`` or the list alone. Raises ``InputError``."""
+def parse_keys(data: object, *, texts: bool = False) -> dict[str, KeySpec]:
+    """Read ``{"keys": [{"key": ..., "seats": N, ...}]}`` or the list alone. Raises ``InputError``.
+
+    ``texts``: numbers are written as texts.
+    """
     if isinstance(data, Mapping):
         if set(data) != {"keys"}:
             raise InputError('there must be exactly one field, "keys", with a list')
@@ -29,7 +32,7 @@ def parse_keys(data: object) -> dict[str, KeySpec]:
     faults: list[str] = []
     for index, entry in enumerate(data, 1):
         try:
-            key, spec = parse_key(entry, place=f"entry {index}")
+            key, spec = parse_key(entry, place=f"entry {index}", texts=texts)
         except InputError as error:
             faults += error.faults
             continue
@@ -41,9 +44,9 @@ def parse_keys(data: object) -> dict[str, KeySpec]:
     return keys
 
 
-def parse_key(data: object, *, place: str = "") -> tuple[str, KeySpec]:
+def parse_key(data: object, *, place: str = "", texts: bool = False) -> tuple[str, KeySpec]:
     """Read one key with what it allows. Raises ``InputError``."""
-    fields = Fields(data, place)
+    fields = Fields(data, place, texts=texts)
     key = fields.text("key", "")
     if not key and not fields.faults:
         fields.wrong("key is missing")
@@ -121,7 +124,7 @@ def read_key_file(path: Path) -> dict[str, KeySpec]:
     except (yaml.YAMLError, RecursionError):
         raise InputError(f"{path}: not valid YAML") from None
     try:
-        return parse_keys(data)
+        return parse_keys(data, texts=True)
     except InputError as error:
         raise InputError(*(f"{path}: {fault}" for fault in error.faults)) from None
 

@@ -91,7 +91,7 @@ def parse_snapshot(data: object) -> Snapshot:
         with _Collected(faults, f"faults, entry {index}"):
             rules.append(parse_fault(entry))
     with _Collected(faults, "switches"):
-        switches = parse_switches(fields.take("switches"), Switches())
+        switches = parse_switches(fields.take("switches") or {}, Switches())
     snapshot = Snapshot(
         switches,
         keys,

@@ -9,11 +9,16 @@ from typing import Any
 from urllib.parse import urlencode, urlsplit
 
 import pytest
+import yaml
 
+from mock_activation.faults import Operation
 from mock_activation.server import MockActivation
+from tests.openapi_file import Mismatch, OpenApiFile
 
 KEY = "ABCD-EFGH-IJKL-MNOP-QRST-UVWX-YZ01"
 OTHER_KEY = "ZZZZ-EFGH-IJKL-MNOP-QRST-UVWX-YZ01"
+ACTIVATION, CONTROL = OpenApiFile("activation"), OpenApiFile("control")
+NOWHERE = b"there is only /activation and /deactivation here\n"
 A, B, C = (f"MSCL{number:032x}" for number in range(3))
 
 
@@ -59,6 +64,19 @@ async def ask(url: str, method: str = "GET", path: str = "/", body: object = Non
     return await exchange(url, head.encode() + content)
 
 
+def judge(operation: Operation, answer: RawAnswer) -> None:
+    """Hold an answer of the activation port against the OpenAPI file; its bodies are YAML whatever they are called."""
+    kind = answer.headers["content-type"].split(";")[0]
+    ACTIVATION.check_answer("GET", f"/{operation}", answer.status, kind, answer.body)
+    if kind != "text/plain":
+        body = yaml.safe_load(answer.body)
+        pointer = ("paths", f"/{operation}", "get", "responses", str(answer.status))
+        pointer, _ = ACTIVATION._resolved(pointer)
+        faults = ACTIVATION.faults((*pointer, "content", kind, "schema"), body)
+        if faults:
+            raise Mismatch("; ".join(faults))
+
+
 @dataclass(frozen=True, slots=True)
 class Vendor:
     """What the vendor's clients do."""
@@ -67,14 +85,30 @@ class Vendor:
 
     async def activate(self, deployment: str, *, key: str = KEY, quantity: str = "1") -> RawAnswer:
         query = urlencode({"key": key, "deployment": deployment, "quantity": quantity})
-        return await ask(self.mock.url, path=f"{urlsplit(self.mock.url).path}/activation?{query}")
+        return await self._request(Operation.ACTIVATION, query)
 
     async def deactivate(self, deployment: str, *, key: str = KEY) -> RawAnswer:
         query = urlencode({"key": key, "deployment": deployment})
-        return await ask(self.mock.url, path=f"{urlsplit(self.mock.url).path}/deactivation?{query}")
+        return await self._request(Operation.DEACTIVATION, query)
+
+    async def _request(self, operation: Operation, query: str) -> RawAnswer:
+        answer = await ask(self.mock.url, path=f"{urlsplit(self.mock.url).path}/{operation}?{query}")
+        # What a fault makes of an answer stands in no file; nor do paths that lead nowhere.
+        if not self.mock.faults and answer.body != NOWHERE:
+            judge(operation, answer)
+        return answer
 
     async def control(self, method: str, path: str, body: object = None) -> RawAnswer:
-        return await ask(self.mock.control_url, method, path, body)
+        answer = await ask(self.mock.control_url, method, path, body)
+        route = urlsplit(path).path
+        if answer.status == 500:  # anything may fail like this, so the file says it once, in words
+            assert CONTROL.faults(("components", "schemas", "Problem"), answer.json()) == []
+        elif CONTROL.find(method, route) is not None:
+            kind = answer.headers.get("content-type", "").split(";")[0]
+            CONTROL.check_answer(method, route, answer.status, kind, answer.body)
+        elif answer.status not in (404, 405):
+            raise Mismatch("a route that the file does not know")
+        return answer
 
     async def send_and_forget(self, deployment: str) -> asyncio.StreamWriter:
         """Send an activation and do not wait for its answer; whoever calls closes the connection."""
