@@ -7,11 +7,13 @@ kubelet sends it once.
 
 from __future__ import annotations
 
-import asyncio
 import signal
-from collections.abc import Callable
-from types import FrameType
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    import asyncio
+    from collections.abc import Callable
+    from types import FrameType
 
 SIGNALS: Final = (signal.SIGTERM, signal.SIGINT)
 
@@ -36,7 +38,9 @@ class StopSignals:
         ``alarm`` is called once, at the first signal or now if that has come already, from within the handler: it must
         take no lock.
         """
-        arrivals: asyncio.Queue[int] = asyncio.Queue()
+        from asyncio import Queue  # noqa: PLC0415 - the handlers stand before a tenth of a second of imports
+
+        arrivals: Queue[int] = Queue()
 
         def tell() -> None:
             arrivals.put_nowait(self.count)
