@@ -1,28 +1,14 @@
 """Design.md section 5: the routes of delivery, the sources of the deployment ID, and the modes."""
 
-import pytest
-
-from sidecar.core.commands import Activate, ActivateByApp, AskApp, Deactivate, Erase, ListOwn, Upload, Write
+from sidecar.core.commands import Activate, ActivateByApp, AskApp, Deactivate, Erase, Upload
 from sidecar.core.events import AppFailed
-from sidecar.core.policy import IdSource, Mode, Route
+from sidecar.core.policy import IdSource, Route
 from sidecar.core.reasons import AppTrouble
 from sidecar.core.records import Phase
 from sidecar.core.view import Stage
 from tests.unit.core.driver import ID, KEY, OTHER_ID, Scene
 
 NO_ID = ""
-
-
-def test_route_upload_never_asks_the_app_to_activate_itself() -> None:
-    """Refused uploads are tried again, and said; the seat is kept meanwhile."""
-    scene = Scene(route=Route.UPLOAD)
-    scene.app.takes_upload = False
-    scene.begin()
-    scene.run(200)
-    assert scene.asked(ActivateByApp) == []
-    assert 2 <= len(scene.asked(Upload)) <= 5
-    assert scene.stage is Stage.DELIVERING
-    assert scene.taken()
 
 
 def test_route_product_delivers_by_the_apps_own_activation() -> None:
@@ -127,32 +113,6 @@ def test_route_app_an_app_that_fails_before_its_id_was_seen_keeps_the_record() -
     assert scene.asked(Erase) == []
 
 
-@pytest.mark.parametrize("licensed", [True, False])
-def test_mode_observe_only_looks(licensed: bool) -> None:
-    """No records, no reclaim; ready is what the app says."""
-    scene = Scene(mode=Mode.OBSERVE)
-    scene.app.licensed = licensed
-    scene.begin(key=None)
-    scene.run(60)
-    assert scene.view.ready is licensed
-    assert scene.stage is (Stage.OBSERVING if licensed else Stage.WAITING_FOR_APP)
-    assert [*scene.asked(ListOwn), *scene.asked(Write), *scene.asked(Activate)] == []
-    scene.stop()
-    scene.run(1)
-    assert scene.exit_code == 0
-
-
-def test_mode_off_does_nothing_and_is_ready() -> None:
-    """For a rollout that is not decided yet."""
-    scene = Scene(mode=Mode.OFF).begin(key=None)
-    scene.run(60)
-    assert (scene.stage, scene.view.ready, scene.view.started) == (Stage.OFF, True, True)
-    assert [*scene.asked(AskApp), *scene.asked(ListOwn)] == []
-    scene.stop()
-    scene.run(1)
-    assert scene.exit_code == 0
-
-
 def test_source_pod_takes_a_seat_without_asking_the_app() -> None:
     """For apps without the REST API: started and ready mean that the seat is ours."""
     scene = Scene(id_source=IdSource.POD, given_id=OTHER_ID)
@@ -177,29 +137,6 @@ def test_source_fixed_says_when_the_app_has_another_id() -> None:
     assert any("deployment_id.value" in fault for fault in scene.view.faults)
 
 
-def test_what_the_app_reports_as_unfit_counts_only_if_it_is_required() -> None:
-    """`readiness.require`: an outage elsewhere must not empty the Service."""
-    parts = (("database", False), ("engines", False))
-    for require, ready in ((("license",), True), (("license", "database"), False), (("license", "engines"), False)):
-        scene = Scene(require=require)
-        scene.app.parts = parts
-        scene.begin()
-        scene.run(20)
-        assert scene.view.ready is ready
-
-
-def test_an_app_that_is_slow_to_take_effect_is_asked_every_second_then_given_the_licence_again() -> None:
-    """Taken is not licensed: ten seconds of patience, then the server and the other route."""
-    scene = Scene(route=Route.UPLOAD)
-    scene.begin()
-    scene.app.licensed = False
-    scene.run(1)
-    before = len(scene.asked(Upload))
-    scene.run(40)
-    assert len(scene.asked(Upload)) > before
-    assert scene.stage is Stage.ACTIVE
-
-
 def test_a_refusal_of_the_api_key_is_said() -> None:
     """403 for ever: the adapter's sentence, which names the setting, reaches whoever looks."""
     scene = Scene()
@@ -209,14 +146,3 @@ def test_a_refusal_of_the_api_key_is_said() -> None:
     assert scene.stage is Stage.WAITING_FOR_APP
     assert not scene.view.ready
     assert any("forbidden" in fault for fault in scene.view.faults)
-
-
-def test_a_delivery_that_fails_is_tried_again_ever_later() -> None:
-    """And told as a failure of the app."""
-    scene = Scene(route=Route.UPLOAD)
-    scene.say(Upload, AppFailed, trouble=AppTrouble.BROKEN, message="500")
-    scene.begin()
-    scene.run(300)
-    times = [at for at, _ in scene.times(Upload)]
-    assert 5 <= len(times) <= 20
-    assert times[-1] - times[-2] > times[1] - times[0]
