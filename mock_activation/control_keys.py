@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from http import HTTPStatus
-from typing import Any, Final
+from typing import Any
 
 from aiohttp import web
 
@@ -24,9 +24,7 @@ from mock_activation.key_input import (
 )
 from mock_activation.licence_file import expiration_date
 from mock_activation.pool import KeyView
-from mock_activation.snapshot import MOST_SNAPSHOT, export, parse_snapshot, restore
-
-FURTHEST: Final = 10 * 365 * 86_400.0
+from mock_activation.snapshot import FURTHEST, MOST_SNAPSHOT, export, parse_snapshot, restore
 
 
 class KeysApi:

@@ -23,6 +23,8 @@ from mock_activation.switches import Switches
 VERSION: Final = 1
 MOST_SNAPSHOT: Final = 256 * 2**20
 MOST_TIME: Final = 1e11
+FURTHEST: Final = 10 * 365 * 86_400.0
+"""Seconds by which the clock can be advanced at most."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -98,7 +100,7 @@ def parse_snapshot(data: object) -> Snapshot:
         tuple(rules),
         str(profile),
         fields.integer("seed", 0, least=0, most=MOST_SEED) or 0,
-        fields.number("advanced", 0.0, least=0.0, most=MOST_TIME),
+        fields.number("advanced", 0.0, least=0.0, most=FURTHEST),
     )
     for sentence in faults:
         fields.wrong(sentence)
