@@ -14,6 +14,7 @@ from typing import Final, Protocol, cast
 
 _LENGTH: Final = re.compile(rb"\r\ncontent-length: *(\d{1,9})\r\n", re.IGNORECASE)
 _STATUS: Final = re.compile(rb"HTTP/1\.[01] (\d{3})[ \r]")
+_RELEASED: Final = re.compile(rb'\s*(?:\{\s*"success": *true\s*\}|success: *true|)\s*')
 _LONGEST_ANSWER: Final = 2**20
 _NOT_FOUND: Final = 404
 _OK: Final = 200
@@ -125,7 +126,7 @@ class Client(asyncio.Protocol):
         if self._step is Step.DEACTIVATE:
             if status == _NOT_FOUND:
                 return Verdict.LOST if self._was_sure else Verdict.DONE
-            return Verdict.DONE if status == _OK and not refused else Verdict.FAILED
+            return Verdict.DONE if status == _OK and _RELEASED.fullmatch(body) else Verdict.FAILED
         if status != _OK or not (refused or b"\ndeployment: " in body):
             return Verdict.FAILED
         return Verdict.REFUSED if refused else Verdict.DONE

@@ -144,9 +144,8 @@ async def _play(plan: Plan, control_url: str, token: str, *, keep: bool) -> dict
 
     def judge() -> Verdict:
         # Blocking, while nothing else is to be done.
-        return compare(
-            fetch_state(control_url, max(plan.timeout, 60), token), crew.mark, crew.believed(), crew.in_doubt()
-        )
+        state = fetch_state(control_url, max(plan.timeout, 60), token)
+        return compare(state, crew.mark, crew.believed(), crew.in_doubt(), crew.may_come_late())
 
     async with crew:
         tally = await crew.play(stop)

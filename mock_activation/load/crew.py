@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import ssl
 from collections import Counter, deque
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass, field
 from random import Random
 from typing import Final, Self
@@ -22,6 +22,7 @@ _TICK: Final = 0.005
 _RECONNECT: Final = 0.05
 _GLANCE: Final = 0.25
 _CONNECTING: Final = 100
+_MOST_UNANSWERED: Final = 100_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +79,7 @@ class Crew:
         self._idle: deque[Client] = deque()
         self._last_id = 0
         self._sent, self._most = 0, 0
+        self._unanswered: dict[str, None] = {}
         self._choose: Callable[[Client], Step | None] = self._churn
         self._on_glance = on_glance
         self._running = False
@@ -125,6 +127,10 @@ class Crew:
     def believed(self) -> set[str]:
         """Return the deployment IDs that must have a seat."""
         return {client.deployment for client in self._clients if client.has_seat}
+
+    def may_come_late(self) -> Collection[str]:
+        """Return the last deployment IDs of which an activation got no answer: the server may do it after all."""
+        return self._unanswered.keys()
 
     def in_doubt(self) -> set[str]:
         """Return the deployment IDs that may have a seat."""
@@ -187,6 +193,10 @@ class Crew:
         self.tally.answers[step, verdict] += 1
         if verdict is not Verdict.FAILED:
             self.tally.latency[step].add(seconds)
+        elif step is Step.ACTIVATE:
+            self._unanswered[client.deployment] = None
+            if len(self._unanswered) > _MOST_UNANSWERED:
+                del self._unanswered[next(iter(self._unanswered))]
         if self._paced:
             self._idle.append(client)
         else:

@@ -105,4 +105,5 @@ def _seats(verdict: dict[str, int]) -> str:
     return (
         f"{verdict['believed']:,} believed, {verdict['in_doubt']:,} in doubt, {verdict['on_server']:,} on the server: "
         f"{verdict['lost']:,} lost, {verdict['twice']:,} counted twice, {verdict['miscounted']:,} keys miscounted"
+        + (f", {verdict['late']:,} taken late" if verdict["late"] else "")
     )

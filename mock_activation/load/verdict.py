@@ -24,7 +24,9 @@ class Verdict:
     lost: int
     """The server granted them, nobody gave them back, and it knows nothing of them."""
     twice: int
-    """Counted although given back, in two places, or as more than one."""
+    """Counted although given back, or as more than one."""
+    late: int
+    """Counted although given back, but an activation of it was never answered: the server may have come to it late."""
     miscounted: int
     """Keys whose number of taken seats is not that of their seats, or is above the limit."""
 
@@ -52,7 +54,9 @@ def fetch_state(control_url: str, timeout: float, token: str = "") -> Any:
     return state
 
 
-def compare(state: Any, mark: str, believed: Collection[str], in_doubt: Collection[str]) -> Verdict:
+def compare(
+    state: Any, mark: str, believed: Collection[str], in_doubt: Collection[str], may_come_late: Collection[str] = ()
+) -> Verdict:
     """Compare; ``mark`` is how the deployment IDs of this run begin."""
     ours: Counter[str] = Counter()
     miscounted = 0
@@ -61,11 +65,14 @@ def compare(state: Any, mark: str, believed: Collection[str], in_doubt: Collecti
         miscounted += key["used"] != units or key["used"] > key["seats"]
         ours.update({seat["deployment"]: seat["units"] for seat in key["taken"] if seat["deployment"].startswith(mark)})
     sure, known = set(believed), set(believed) | set(in_doubt)
+    unexpected = ours.keys() - known
+    late = sum(name in may_come_late for name in unexpected)
     return Verdict(
         believed=len(sure),
         in_doubt=len(known - sure),
         on_server=len(ours),
         lost=len(sure - ours.keys()),
-        twice=sum(units > 1 or name not in known for name, units in ours.items()),
+        twice=sum(ours[name] > 1 for name in known) + len(unexpected) - late,
+        late=late,
         miscounted=miscounted,
     )

@@ -17,16 +17,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mock_activation.cli import run
-from mock_activation.faults import Cut, Fault, Hang, Operation, lost_answer
+from mock_activation.faults import Cut, Delay, Fault, Hang, Operation, Reply, lost_answer
 from mock_activation.in_thread import MockInThread
 from mock_activation.load.client import Step, Verdict
 from mock_activation.load.crew import Crew, Plan, Tally
 from mock_activation.load.histogram import Histogram
 from mock_activation.load.report import Progress, collect, table
-from mock_activation.load.verdict import compare
+from mock_activation.load.verdict import compare, fetch_state
 from mock_activation.server import MockActivation
 from mock_activation.switches import SamePair, Switches
-from tests.unit.mock.vendor_client import KEY, OTHER_KEY, expect_no_key
+from tests.unit.mock.vendor_client import KEY, OTHER_KEY, expect_no_key, until
 
 
 @given(st.lists(st.floats(0.0, 100.0), min_size=1, max_size=60), st.floats(0.0, 1.0))
@@ -92,6 +92,36 @@ async def test_silence_is_given_up_after_the_time_out() -> None:
             mock.faults.add(Fault("hang", Hang(), times=1))
             tally = await crew.play(asyncio.Event())
         assert tally.answers == {(Step.ACTIVATE, Verdict.FAILED): 1, (Step.DEACTIVATE, Verdict.DONE): 1}
+
+
+async def test_hostile_answers_to_a_release_are_none() -> None:
+    """HTML, garbage and 503 in place of a confirmation: the client tries again until it is told plainly."""
+    replies = [
+        Reply(200, b"<html></html>", "text/html"),
+        Reply(200, b"\x00\xff"),
+        Reply(503, b""),
+        Reply(200, b"error: 'x'"),
+    ]
+    async with MockActivation({KEY: 100}) as mock, Crew(plan(mock, clients=1, churn=0), "0000000a") as crew:
+        await crew.play(asyncio.Event())
+        for reply in replies:
+            mock.faults.add(Fault("status", reply, times=1))
+        tally = await crew.give_back()
+        assert tally.answers == {(Step.DEACTIVATE, Verdict.FAILED): 4, (Step.DEACTIVATE, Verdict.DONE): 1}
+        assert mock.pool.view()[0].used == 0
+
+
+async def test_an_activation_that_comes_late_is_no_wrong_count() -> None:
+    """The server takes the seat after its client gave up and gave it back: told as late, not as counted twice."""
+    async with MockActivation({KEY: 100}) as mock:
+        quick = Plan(urlsplit(mock.url), [KEY], 1, 10, requests=2, timeout=0.1)
+        async with Crew(quick, "0000000a") as crew:
+            mock.faults.add(Fault("delay", Delay(0.6), operation=Operation.ACTIVATION, times=1))
+            await crew.play(asyncio.Event())
+            await until(lambda: mock.pool.view()[0].used == 1)
+            state = await asyncio.to_thread(fetch_state, mock.control_url, 5)
+            verdict = compare(state, crew.mark, crew.believed(), crew.in_doubt(), crew.may_come_late())
+            assert (verdict.on_server, verdict.late, verdict.twice, verdict.is_right) == (1, 1, 0, True)
 
 
 async def test_a_rate_is_kept() -> None:
