@@ -8,6 +8,7 @@ INTERACTIVE ?=
 PYTEST_ARGS ?=
 BENCH_ARGS ?=
 QUICK ?=
+ONLY ?=
 IMAGE ?= license-sidecar:dev
 TARGET ?=
 BASE_IMAGE ?=
@@ -16,7 +17,7 @@ BUILD_NETWORK ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-container test-browser screenshots simulate bench lint format lock docs image compose clean
+.PHONY: help demo test test-container test-browser screenshots simulate bench mutations lint format lock docs image compose clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -53,6 +54,9 @@ screenshots: $(BROWSER_VENV)/.installed ## take the pictures of the console for 
 
 bench: $(STAMP) ## measure start, stop, memory, load and simulation, against a naive shell sidecar (QUICK=1: a minute)
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(BENCH_ARGS)
+
+mutations: $(STAMP) ## take out the code behind each invariant and see a test fail (ONLY=NO_SECRET: those; 10 minutes)
+	@$(BIN)/python -m tests.mutations $(ONLY)
 
 image: ## build the container image (IMAGE, TARGET, BASE_IMAGE, BUILD_IMAGE, BUILD_NETWORK choose other ones)
 	@docker build --quiet --tag $(IMAGE) $(if $(TARGET),--target $(TARGET)) $(if $(BASE_IMAGE),--build-arg BASE_IMAGE=$(BASE_IMAGE)) \
