@@ -188,10 +188,10 @@ async def test_an_id_that_is_none_is_not_taken_for_one(tmp_path: Path) -> None:
 
 
 async def test_nonsense_at_the_start_is_survived(tmp_path: Path) -> None:
-    """The first answers of each route that the sidecar asks are spoilt: one seat and ready in the end."""
+    """The first answer on each route that the sidecar asks is spoilt: one seat and ready in the end."""
 
     async def play_it(rule: dict[str, Any], folder: Path) -> None:
-        rules = tuple({**rule, "route": route, "times": 2} for route in ("license", "readyz", "upload"))
+        rules = tuple({**rule, "route": route, "times": 1} for route in ("license", "readyz", "upload"))
         async with scene(folder, rules=rules) as play:
             await play.until_served()
             assert play.fired() >= 3
@@ -205,12 +205,13 @@ async def test_nonsense_while_the_seat_is_held_takes_nothing_away(tmp_path: Path
     async def play_it(rule: dict[str, Any], folder: Path) -> None:
         async with scene(folder) as play:
             await play.until_served()
+            before = len(play.asked("activation"))
             play.script(**rule, times=2)
             unready: list[str] = []
             await play.until(lambda: unready.append(play.view().why) if not play.view().ready else play.fired() == 2)
             await play.until_served()
             assert unready == []
-            assert len(play.asked("activation")) == 1
+            assert len(play.asked("activation")) == before
             assert play.asked("deactivation") == []
 
     await together(tmp_path, each(play_it))
@@ -238,9 +239,9 @@ async def test_nonsense_for_ever_is_told_and_no_seat_is_taken(tmp_path: Path) ->
     async def play_it(rule: dict[str, Any], folder: Path) -> None:
         async with scene(folder, rules=({**rule, "route": "license"},)) as play:
             await play.until(lambda: play.fired() >= 2)
-            view = play.view()
-            assert not view.ready
-            assert any(says.get(folder.name, "app: ") in fault for fault in view.faults)
+            # The latest answer may have been late on a busy machine: that is told instead then, until the next one.
+            await play.until(lambda: any(says.get(folder.name, "app: ") in fault for fault in play.view().faults))
+            assert not play.view().ready
             assert play.asked("activation") == []
 
     harmless = ("type", "slow", "late")
@@ -252,10 +253,8 @@ async def test_500_for_ever_while_the_seat_is_held_is_grace(tmp_path: Path) -> N
     async with scene(tmp_path) as play:
         await play.until_served()
         play.script(fault="status", status=500)
-        await play.until(lambda: play.fired() >= 5)
-        view = play.view()
-        assert view.stage is Stage.GRACE
-        assert "HTTP status 500" in view.why
+        await play.until(lambda: play.fired() >= 5 and "HTTP status 500" in play.view().why)
+        assert play.view().stage is Stage.GRACE
         assert play.seats() == [play.app.deployment_id]
 
 
