@@ -110,9 +110,7 @@ def delivering() -> State:
 def refused(sentence: str = "All seats are in use", reason: Failure = Failure.NO_SEATS) -> State:
     """Refused by the server."""
     refusal = Refusal(reason, sentence, NOW - 20, 3)
-    return replace(
-        listed(), server=ServerView(refusal=refusal, not_before=NOW + 42), prospects=Prospects(frozenset())
-    )
+    return replace(listed(), server=ServerView(refusal=refusal, not_before=NOW + 42), prospects=Prospects(frozenset()))
 
 
 def waiting() -> State:
