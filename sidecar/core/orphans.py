@@ -6,6 +6,7 @@ before our eyes. Timestamps in records never decide. Pure.
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
 from sidecar.core.policy import CLAIM_TIME
 from sidecar.core.records import Phase, SeatRecord, Sight, Standing, Stored
@@ -113,6 +114,8 @@ def judge(stored: Stored, sighting: Sighting, owner: Sight, now: float, scope: S
                 f"{owner.why}; seen unchanged for {still:.0f} of {scope.lease:.0f} s",
                 sighting.since + scope.lease,
             )
+        case other:
+            assert_never(other)
 
 
 def may_go(stored: Stored, owner: Sight, scope: Scope) -> bool:

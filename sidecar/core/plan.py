@@ -7,6 +7,7 @@ of them, and nearly always uses none.
 
 import math
 from collections.abc import Iterable, Iterator
+from typing import assert_never
 
 from sidecar.core import release as releases
 from sidecar.core.commands import (
@@ -28,29 +29,21 @@ from sidecar.core.commands import (
     Upload,
     Write,
 )
+from sidecar.core.conclusions import (
+    alike,
+    app_fails_at,
+    asks_app,
+    may_act,
+    through_product,
+    wanted_identity,
+    wanted_record,
+)
 from sidecar.core.policy import APP_TIMEOUT, DELIVERY_TIMEOUT, LEDGER_TIMEOUT, RELEASE_FIRST, Route
 from sidecar.core.reasons import Cause
 from sidecar.core.records import Phase
 from sidecar.core.release import Release
 from sidecar.core.replacement import replace
-from sidecar.core.state import (
-    AppMet,
-    Flight,
-    Running,
-    Seat,
-    State,
-    Stopping,
-    Undelivered,
-    Vacant,
-    alike,
-    app_fails_at,
-    asks_app,
-    may_act,
-    seats,
-    through_product,
-    wanted_identity,
-    wanted_record,
-)
+from sidecar.core.state import AppMet, Flight, Running, Seat, State, Stopping, Undelivered, Vacant, seats
 
 NEVER = math.inf
 Wish = tuple[float, LaneCommand | None]
@@ -112,6 +105,8 @@ def _launch(state: State, work: Work, now: float, commands: list[Command]) -> tu
                 return replace(state, next_op=op, server_lane=flight, debts=debts), NEVER
             case AskApp() | Upload() | ActivateByApp():
                 return replace(state, next_op=op, app_lane=flight), NEVER
+            case other:
+                assert_never(other)
     return state, wake
 
 
@@ -125,6 +120,8 @@ def _timeout(state: State, command: LaneCommand) -> float:
             return APP_TIMEOUT + 1.0
         case Upload() | ActivateByApp():
             return DELIVERY_TIMEOUT + 1.0
+        case other:
+            assert_never(other)
 
 
 def _deadline(state: State, now: float, timeout: float) -> float:

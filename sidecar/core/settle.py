@@ -3,30 +3,30 @@
 Runs after every event. It asks nobody for anything; ``plan`` does.
 """
 
+from typing import assert_never
+
 from sidecar.core import release as releases
 from sidecar.core.commands import (
     Command,
     Follow,
     Notice,
     Occasion,
-    RemoveRestartFile,
-    TouchRestartFile,
     Write,
 )
-from sidecar.core.policy import CLAIM_TIME, RESTART_CAP, RESTART_TOUCH, Mode, Route
+from sidecar.core.conclusions import app_failed, may_act, wanted_identity, wanted_record
+from sidecar.core.policy import CLAIM_TIME, Mode, Route
 from sidecar.core.reasons import AppTrouble, Cause, Failure
 from sidecar.core.records import Identity, Phase, SeatRecord, Stored
 from sidecar.core.release import NEVER, Release
 from sidecar.core.replacement import replace
+from sidecar.core.restart_file import settle_restart_file
 from sidecar.core.state import (
     Adopted,
     AppLost,
-    AppMet,
     Ask,
     Denied,
     Held,
     Prospects,
-    Restart,
     Running,
     Seat,
     State,
@@ -35,13 +35,8 @@ from sidecar.core.state import (
     Undelivered,
     Unsure,
     Vacant,
-    app_failed,
-    is_waiting,
     last_report,
-    may_act,
     requesting,
-    wanted_identity,
-    wanted_record,
 )
 
 
@@ -59,7 +54,7 @@ def settle(state: State, now: float) -> tuple[State, list[Command]]:
         state = _doubt(state, now)
         state = _want(state, now)
         state = _rotate(state, now)
-    state = _restart_file(state, now, commands)
+    state = settle_restart_file(state, now, commands)
     refusal = state.server.refusal
     follow = isinstance(state.stopping, Running) and refusal is not None and refusal.reason is Failure.NO_SEATS
     if follow != state.following:
@@ -110,23 +105,20 @@ def as_debt(state: State, seat: Seat, cause: Cause, now: float) -> State:
     return replace(state, debts=(*kept, debt))
 
 
-def _release_all(state: State, cause: Cause, now: float) -> State:
-    match state.seat:
-        case Seat() as seat:
-            state = replace(as_debt(state, seat, cause, now), seat=Vacant())
-        case Adopted(stored=records):
-            debts = tuple(releases.begin(stored, cause, now, state.policy.late) for stored in records)
-            state = replace(state, debts=(*state.debts, *debts), seat=Vacant())
-        case Vacant():
-            pass
+def _release_all(state: State, ours: Seat | Adopted, cause: Cause, now: float) -> State:
+    if isinstance(ours, Adopted):
+        debts = tuple(releases.begin(stored, cause, now, state.policy.late) for stored in ours.stored)
+        state = replace(state, debts=(*state.debts, *debts), seat=Vacant())
+    else:
+        state = replace(as_debt(state, ours, cause, now), seat=Vacant())
     if state.successor is not None:
         state = replace(as_debt(state, state.successor, cause, now), successor=None)
     return state
 
 
 def _stop(state: State, now: float) -> State:
-    stopping = state.stopping
-    if not isinstance(stopping, Stopping) or not stopping.release or isinstance(state.seat, Vacant):
+    stopping, ours = state.stopping, state.seat
+    if not isinstance(stopping, Stopping) or not stopping.release or isinstance(ours, Vacant):
         return state
     gone = isinstance(state.app.contact, AppLost) and state.app.contact.trouble is AppTrouble.REFUSED
     if now < stopping.drain_until and not gone:
@@ -135,20 +127,19 @@ def _stop(state: State, now: float) -> State:
     deadline = min(stopping.deadline, now + stopping.deadline - stopping.drain_until)
     if now < stopping.drain_until:
         state = replace(state, stopping=replace(stopping, since=now, deadline=deadline, drain_until=now))
-    return _release_all(state, Cause.SHUTDOWN, now)
+    return _release_all(state, ours, Cause.SHUTDOWN, now)
 
 
 def _fail(state: State, now: float, commands: list[Command]) -> State:
-    if not app_failed(state, now) or isinstance(state.seat, Vacant):
+    ours, contact = state.seat, state.app.contact
+    if not isinstance(contact, AppLost) or not app_failed(state, now) or isinstance(ours, Vacant):
         return state
-    if isinstance(state.seat, Seat) and not state.seat.identity.deployment_id:
+    if isinstance(ours, Seat) and not ours.identity.deployment_id:
         return state  # route `app` before the ID is known: the record without ID must outlive the silence
-    contact = state.app.contact
-    if isinstance(contact, AppLost):
-        commands.append(Notice(occasion=Occasion.APP_FAILED, reason=contact.trouble, text=contact.message))
-        # Whatever comes back is another container: the ID of this one is history.
-        state = replace(state, app=replace(state.app, contact=replace(contact, last=None), confirmed_at=None))
-    return _release_all(state, Cause.APP_FAILURE, now)
+    commands.append(Notice(occasion=Occasion.APP_FAILED, reason=contact.trouble, text=contact.message))
+    # Whatever comes back is another container: the ID of this one is history.
+    state = replace(state, app=replace(state.app, contact=replace(contact, last=None), confirmed_at=None))
+    return _release_all(state, ours, Cause.APP_FAILURE, now)
 
 
 def _doubt(state: State, now: float) -> State:
@@ -185,6 +176,8 @@ def _want(state: State, now: float) -> State:
             return _occupy(state, wanted, now)
         case Seat() as seat:
             return _replace(state, seat, wanted, now)
+        case other:
+            assert_never(other)
 
 
 def _resolve(state: State, records: tuple[Stored, ...], stale: frozenset[str], wanted: Identity, now: float) -> State:
@@ -270,11 +263,11 @@ def _replace(state: State, seat: Seat, wanted: Identity, now: float) -> State:
     if seat.identity.deployment_id != wanted.deployment_id:
         if state.policy.route is Route.APP and not wanted.deployment_id:
             return state  # only "not yet known": nothing has changed
-        return _occupy(_release_all(state, Cause.DEPLOYMENT_CHANGED, now), wanted, now)
+        return _occupy(_release_all(state, seat, Cause.DEPLOYMENT_CHANGED, now), wanted, now)
     if state.policy.route is Route.APP:
         return state  # a running app goes on with the key that it started with
     if not (state.policy.activate_first and _lives_on(state, seat)):
-        return _occupy(_release_all(state, Cause.KEY_CHANGED, now), wanted, now)
+        return _occupy(_release_all(state, seat, Cause.KEY_CHANGED, now), wanted, now)
     if state.successor is not None and state.successor.identity == wanted:
         return state
     if state.successor is not None:
@@ -300,44 +293,3 @@ def _rotate(state: State, now: float) -> State:
         return state
     state = replace(state, seat=successor, successor=None)
     return as_debt(state, seat, Cause.KEY_CHANGED, now)
-
-
-# --- the file restart-app -------------------------------------------------------------------------------------------
-
-
-def _restart_file(state: State, now: float, commands: list[Command]) -> State:
-    before, restart = state.restart, _restart(state, now)
-    if restart == before:
-        return state
-    if restart.touched_at is None and before.touched_at is not None:
-        commands.append(RemoveRestartFile())
-    elif restart.touched_at is not None:
-        if before.touched_at is None:
-            commands.append(Notice(occasion=Occasion.RESTART_ASKED, text="the app is asked to restart"))
-        commands.append(TouchRestartFile())
-    return replace(state, restart=restart)
-
-
-def _restart(state: State, now: float) -> Restart:
-    before, contact, report = state.restart, state.app.contact, last_report(state)
-    licensed = report is not None and report.licensed is True
-    held = isinstance(state.seat, Seat) and isinstance(state.seat.tenure, Held)
-    refused = state.server.refusal is not None and state.policy.restart_after > 0
-    if not refused or licensed or held or isinstance(state.stopping, Stopping):
-        return Restart()
-    known = report.deployment_id if report is not None else None
-    if before.touched_at is not None and (not isinstance(contact, AppMet) or known != before.touched_for):
-        # The container is restarting: from now on the file would only do harm.
-        pause = min(RESTART_CAP, before.pause * 2)
-        return Restart(at=now + pause, pause=pause)
-    if report is None or is_waiting(state):
-        return Restart(pause=before.pause)  # the pauses go on doubling, however long the app takes to restart
-    if before.at is None:
-        # Counted from when it is no longer waiting, not from the first refusal: who has just seen the seat that he
-        # waited for become free is about to get it.
-        pause = before.pause or state.policy.restart_after
-        return Restart(at=now + pause, pause=pause)
-    due = before.at if before.touched_at is None else before.touched_at + RESTART_TOUCH
-    if now < due or not isinstance(contact, AppMet):
-        return before
-    return replace(before, touched_at=now, touched_for=known)

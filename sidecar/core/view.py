@@ -6,7 +6,9 @@ Metrics, probes, ``status`` and logs all read this, so that they cannot disagree
 import math
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import assert_never
 
+from sidecar.core.conclusions import asks_app, deployment_id, is_waiting
 from sidecar.core.facts import AppReport
 from sidecar.core.policy import IdSource, Mode, Route
 from sidecar.core.state import (
@@ -21,9 +23,6 @@ from sidecar.core.state import (
     Stopping,
     Undelivered,
     Vacant,
-    asks_app,
-    deployment_id,
-    is_waiting,
     last_report,
 )
 
@@ -90,6 +89,8 @@ def describe(state: State, now: float) -> View:
             return View(Stage.WAITING_FOR_APP, started=True, why=why, faults=faults, waiting_for="the app")
         case Mode.ONLINE:
             return _online(state, now, started=started, faults=faults)
+        case other:
+            assert_never(other)
 
 
 def _started(state: State) -> bool:
@@ -185,6 +186,8 @@ def _app_fit(state: State, contact: AppUnmet | AppMet | AppLost) -> tuple[bool, 
             return False, f"the app does not answer: {message}"
         case AppMet(report=report):
             return _report_fit(state, report)
+        case other:
+            assert_never(other)
 
 
 def _report_fit(state: State, report: AppReport) -> tuple[bool, str]:

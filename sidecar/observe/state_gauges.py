@@ -13,8 +13,9 @@ from typing import Final
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.registry import Collector
 
+from sidecar.core.conclusions import asks_app
 from sidecar.core.policy import Mode
-from sidecar.core.state import AppMet, Held, Seat, State, Undelivered, asks_app, last_report, seats
+from sidecar.core.state import AppMet, Held, Seat, State, Undelivered, last_report, seats
 from sidecar.core.view import Stage, View, describe
 from sidecar.secrets import MASKER
 

@@ -149,7 +149,7 @@ def delivered(state: State, now: float, flight: Flight) -> Folded:
     if changed is None:
         changed = _mixed_up(state, now, identity)
         if isinstance(command, ActivateByApp):
-            changed = with_request_ended(state, identity, lambda debt: releases.retaken(debt, now))
+            changed = with_request_ended(changed, identity, lambda debt: releases.retaken(debt, now))
     return replace(changed, app=app), [Notice(occasion=Occasion.DELIVERED, identity=identity)]
 
 

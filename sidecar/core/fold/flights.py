@@ -1,5 +1,7 @@
 """What a flight counts as when its deadline has passed."""
 
+from typing import assert_never
+
 from sidecar.core.commands import (
     Activate,
     Deactivate,
@@ -40,3 +42,5 @@ def overdue_answer(flight: Flight) -> Answer:
             return ServerFailed(op=op, reason=Failure.TIMEOUT, message=message)
         case Lane.APP:
             return AppFailed(op=op, trouble=AppTrouble.SILENT, message=message, sent=True)
+        case other:
+            assert_never(other)

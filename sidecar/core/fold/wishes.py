@@ -1,5 +1,7 @@
 """Folds what needs no answer: keys, prospects of a free seat, the wish to end."""
 
+from typing import assert_never
+
 from sidecar.core import policy as points
 from sidecar.core.commands import (
     Notice,
@@ -61,3 +63,5 @@ def stop(state: State, now: float, event: Stop) -> Folded:
         case Stopping() as before:
             deadline = min(before.deadline, event.deadline)
             return replace(state, stopping=replace(before, deadline=deadline, drain_until=now)), []
+        case other:
+            assert_never(other)
