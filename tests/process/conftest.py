@@ -22,17 +22,26 @@ def mock(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Mock]:
 @pytest.fixture(scope="session")
 def nursery(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
     """Start the process that forks sidecars."""
-    started = Nursery(tmp_path_factory.mktemp("nursery"))
+    started = Nursery("tests.process.mortal", tmp_path_factory.mktemp("nursery"))
+    yield started
+    started.close()
+
+
+@pytest.fixture(scope="session")
+def stand_ins(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Nursery]:
+    """Start the process that forks stand-ins of the app."""
+    started = Nursery("tests.process.stand_in", tmp_path_factory.mktemp("stand_ins"))
     yield started
     started.close()
 
 
 @pytest.fixture
-def scene(request: pytest.FixtureRequest, tmp_path: Path, mock: Mock, nursery: Nursery) -> Iterator[Scene]:
+def scene(
+    request: pytest.FixtureRequest, tmp_path: Path, mock: Mock, nursery: Nursery, stand_ins: Nursery
+) -> Iterator[Scene]:
     """Set the scene with a key of one seat; at the end nothing runs any more, and no key stood anywhere."""
-    made = Scene(
-        name=request.node.nodeid, folder=tmp_path, mock=mock, nursery=nursery, key=made_up_key(request.node.nodeid)
-    )
+    name = request.node.nodeid
+    made = Scene(name=name, folder=tmp_path, mock=mock, nursery=nursery, stand_ins=stand_ins, key=made_up_key(name))
     try:
         yield made
     finally:

@@ -1,20 +1,16 @@
 """Forks sidecars on order, and lets them die at an exact point: everything else about them is real.
 
-It reads orders from standard input, one line of JSON each, and tells of births and ends on standard output. A child
-wires the sidecar as ``license-sidecar run`` does; then one method of one port is wrapped, so that the process gets
-SIGKILL (or its loop is blocked) before or after a certain call. Nothing is cleaned up then, as in real life.
+A child wires the sidecar as ``license-sidecar run`` does; then one method of one port is wrapped, so that the process
+gets SIGKILL (or its loop is blocked) before or after a certain call. Nothing is cleaned up then, as in real life.
 """
 
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
-import sys
 import time
 from dataclasses import dataclass, replace
-from types import FrameType
 from typing import Any, NoReturn
 
 import aiohttp.web  # noqa: F401 - loaded once here instead of in every child
@@ -28,6 +24,7 @@ from sidecar.lifecycle import Life
 from sidecar.observe import logs, metrics, narrator, web  # noqa: F401 - loaded once here instead of in every child
 from sidecar.secrets import Secret
 from sidecar.stop_signals import StopSignals
+from tests.process.forks import Order, serve
 
 KEY_INTERVAL = 0.25
 """Seconds instead of 5 between two looks at the key folder; there is no setting for it."""
@@ -115,15 +112,8 @@ def _wrapped(life: Life, point: Point) -> Life:
     return life
 
 
-def _live(order: dict[str, Any]) -> NoReturn:
-    """Be a sidecar; returns never."""
-    for number, ending in ((1, "out"), (2, "err")):
-        file = os.open(f"{order['output']}.{ending}", os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-        os.dup2(file, number)
-        os.close(file)
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.close(nothing)
+def _live(order: Order) -> int:
+    """Be a sidecar: ``config`` is its file, ``point`` where it dies (see ``Point``), or None; returns never."""
     signals = StopSignals().install()
     parser = Parser(prog="license-sidecar run")
     add_settings(parser)
@@ -147,42 +137,5 @@ def _live(order: dict[str, Any]) -> NoReturn:
     raise AssertionError("run() returned")
 
 
-def _tell(**told: int) -> None:
-    os.write(1, f"{json.dumps(told)}\n".encode())
-
-
-def _reap(_number: int, _frame: FrameType | None) -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        _tell(ended=pid, code=os.waitstatus_to_exitcode(status))
-
-
-def main() -> None:
-    """Fork on order until standard input ends."""
-    signal.signal(signal.SIGCHLD, _reap)
-    for line in sys.stdin.buffer:
-        order = json.loads(line)
-        # The birth is told before the end can be: the handler has to wait meanwhile.
-        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGCHLD})
-        pid = os.fork()
-        if pid == 0:
-            signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-            try:
-                _live(order)
-            except BaseException as error:  # noqa: BLE001 - a child must never return into this loop
-                sys.stderr.write(f"{type(error).__name__}: {error}\n")
-                sys.stderr.flush()
-            finally:
-                os._exit(1)
-        _tell(born=pid)
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGCHLD})
-
-
 if __name__ == "__main__":
-    main()
+    serve(_live)

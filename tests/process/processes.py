@@ -144,16 +144,13 @@ def _arguments(pid: int) -> str:
 
 
 class Nursery:
-    """Forks sidecars from one process that has loaded everything: real processes, without a second of imports each.
+    """Orders processes from one that has loaded everything (``forks``): real ones, without a second of imports each."""
 
-    The process is ``tests.process.mortal``; it tells pids and exit codes, one line of JSON each.
-    """
-
-    def __init__(self, folder: Path) -> None:
-        """Start it."""
+    def __init__(self, module: str, folder: Path) -> None:
+        """Start the module that forks."""
         self._errors = (folder / "nursery.err").open("wb")
         self._popen = subprocess.Popen(
-            [sys.executable, "-m", "tests.process.mortal"],
+            [sys.executable, "-m", module],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._errors,
@@ -167,7 +164,7 @@ class Nursery:
         self._codes: dict[int, int] = {}
 
     def fork(self, folder: Path, name: str, order: Mapping[str, Any]) -> Process:
-        """Fork a sidecar with this order (see ``mortal.Order``)."""
+        """Order a process of this name; what else it needs to know is the module's affair."""
         for ending in ("out", "err"):
             (folder / f"{name}.{ending}").touch()
         line = json.dumps({**order, "output": str(folder / name)})

@@ -109,12 +109,6 @@ class App:
         self.url: str = told["url"]
         self._control: str = told["control_url"]
 
-    @classmethod
-    def start(cls, folder: Path, name: str, *options: str, environ: Mapping[str, str] | None = None) -> App:
-        """Start one on free ports."""
-        command = (sys.executable, "-m", "mock_activation", "icap-app", *options)
-        return cls(Process.start(name, folder, *command, environ=environ))
-
     def state(self) -> dict[str, Any]:
         """Return everything that the stand-in knows about itself."""
         status, text = ask(f"{self._control}/state")
@@ -198,6 +192,7 @@ class Scene:
     folder: Path
     mock: Mock
     nursery: Nursery
+    stand_ins: Nursery
     key: str = field(repr=False)
     seats: int = 1
     processes: list[Process] = field(default_factory=list)
@@ -237,9 +232,10 @@ class Scene:
 
     def app(self, *options: str, name: str = "app", environ: Mapping[str, str] | None = None) -> App:
         """Start a stand-in of the app; with ``LICENSE_KEY`` in ``environ`` it licenses itself."""
-        app = App.start(self.folder, self._free(name), "--activation-url", self.mock.url, *options, environ=environ)
-        self.processes.append(app.process)
-        return app
+        order = {"options": ["--activation-url", self.mock.url, *options], "environ": dict(environ or {})}
+        process = self.stand_ins.fork(self.folder, self._free(name), order)
+        self.processes.append(process)
+        return App(process)
 
     def settings(self, app: App | None = None, more: Settings | None = None, *, name: str = "one") -> dict[str, object]:
         """Return the settings of a sidecar."""

@@ -5,6 +5,8 @@ from __future__ import annotations
 import signal
 import time
 
+import pytest
+
 from tests.process.processes import until
 from tests.process.scene import Mock, Scene, made_up_api_key
 from tests.process.watch import watched
@@ -13,6 +15,7 @@ NOTICED = 1.5
 """Seconds within which a loaded machine notices what the app tells every 0.2 s."""
 
 
+@pytest.mark.slow
 def test_honest_ready_through_a_whole_life(scene: Scene) -> None:
     """Asked without a pause: ready only while the server has the seat and the app its licence, or a moment after."""
     app = scene.app()

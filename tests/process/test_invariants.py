@@ -82,6 +82,7 @@ def test_one_seat_when_the_app_crashes_and_comes_back(scene: Scene) -> None:
     scene.expect_one_seat(sidecar, scene.app(*port))
 
 
+@pytest.mark.slow
 def test_no_theft_from_a_sidecar_that_is_frozen(scene: Scene) -> None:
     """A stopped process renews nothing for more than a lease, but it lives: no peer touches its seat."""
     app = scene.app()
@@ -187,6 +188,7 @@ def test_no_starve_the_second_gets_the_seat_of_the_first(scene: Scene) -> None:
     assert time.monotonic() - begin < 6  # the back-off alone would be 7.5 s at least
 
 
+@pytest.mark.slow
 def test_no_starve_the_seat_of_an_orphan(scene: Scene) -> None:
     """The first was killed with its app: the one who waits for the seat takes it back himself, a lease later."""
     apps = [scene.app(), scene.app()]

@@ -58,6 +58,7 @@ def test_killed_while_taking_a_seat(scene: Scene, point: dict[str, str], *, seco
     expect_one_seat_then_none(scene, app, second_look=second_look)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fate", ["lost", "late", "unanswered"])
 def test_killed_while_the_server_is_asked(scene: Scene, fate: str) -> None:
     """A request that nobody waits for any more may never arrive, take its seat late, or have taken it already."""
@@ -135,6 +136,7 @@ def test_killed_while_the_old_seat_goes(scene: Scene, when: str) -> None:
     expect_one_seat_then_none(scene, app, second_look=False)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "point",
     [
@@ -161,6 +163,7 @@ def test_killed_between_two_keys(scene: Scene, point: dict[str, str]) -> None:
     scene.until_nothing_is_left(new)
 
 
+@pytest.mark.slow
 def test_no_leak_when_everybody_was_killed(scene: Scene) -> None:
     """NO_LEAK: sidecars killed for good at four different points, their apps too: a peer gives every seat back."""
     scene.mock.put_key(scene.key, seats=4)
