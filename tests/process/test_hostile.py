@@ -12,12 +12,11 @@ import signal
 import sys
 import time
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from tests.process.processes import Nursery, until
-from tests.process.scene import App, Mock, Scene, Sidecar, made_up_key
+from tests.process.processes import until
+from tests.process.scene import App, Mock, Scene, Sidecar
 
 MINUTES = float(os.environ.get("HOSTILE_MINUTES", "0"))
 SEED = int(os.environ.get("HOSTILE_SEED", "1"))
@@ -25,16 +24,17 @@ PODS = 3
 
 
 @pytest.fixture
-def hostile(tmp_path: Path, nursery: Nursery) -> Iterator[Scene]:
-    """Set a scene with a mock of its own, one seat for each pod."""
-    mock = Mock.start(tmp_path, "mock", "--seed", str(SEED))
-    made = Scene(name="hostile", folder=tmp_path, mock=mock, nursery=nursery, key=made_up_key("hostile"), seats=PODS)
+def hostile(scene: Scene) -> Iterator[Scene]:
+    """Give the scene a mock of its own, with one seat for each pod: a profile is about everybody."""
+    shared = scene.mock
+    scene.mock = Mock.start(scene.folder, "mock", "--seed", str(SEED))
+    scene.mock.put_key(scene.key, seats=PODS)
     try:
-        yield made
+        yield scene
     finally:
-        made.close()
-        mock.process.end()
-    made.expect_no_secret()
+        scene.close()
+        scene.mock.process.end()
+        scene.mock = shared
 
 
 def make_hostile(scene: Scene) -> None:
@@ -92,7 +92,11 @@ def test_hostile_server_leaves_nothing_wrong(hostile: Scene) -> None:
         assert hostile.taken() == {app.deployment_id for app in apps.values()}
     for sidecar in sidecars.values():
         sidecar.process.signal(signal.SIGTERM)
-    codes = [sidecar.process.wait() for sidecar in sidecars.values()]
-    assert (codes, hostile.taken()) == ([0] * PODS, set())
+    codes = {sidecar.process.wait() for sidecar in sidecars.values()}
+    # 69: the seat was given back, but an earlier request of unknown fate may still come; the record is handed over.
+    assert codes <= {0, 69}
+    if hostile.records():
+        hostile.until_nothing_is_left()
+    assert hostile.taken() == set()
     assert fired > 2
     sys.stdout.write(f"{len(hostile.mock.journal(hostile.fingerprint))} activations, {fired} faults\n")

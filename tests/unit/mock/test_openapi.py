@@ -233,7 +233,7 @@ def put_to_the_test(operation: Any, url: str, generation: Generation, examples: 
 @pytest.mark.parametrize("operation", operations("control"), ids=lambda operation: operation.label)
 def test_the_control_port_answers_as_its_file_says(operation: Any, generation: Generation, mock: MockInThread) -> None:
     """Whatever the file allows, and whatever it does not: an answer that it knows, 4xx for what it does not allow."""
-    asked = put_to_the_test(operation, mock.control_url, generation, 12)
+    asked = put_to_the_test(operation, mock.control_url, generation, 8)
     assert asked or generation is Generation.NEGATIVE
 
 
@@ -246,7 +246,7 @@ def test_the_activation_port_answers_as_its_file_says(
     mock.do(lambda inside: inside.backend.reset())
     mode = schemathesis.GenerationMode(generation)
 
-    @settings(max_examples=40, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
+    @settings(max_examples=20, deadline=None, database=None, derandomize=True, suppress_health_check=list(HealthCheck))
     @given(operation.as_strategy(generation_mode=mode))
     def run(case: Any) -> None:
         response = case.call(base_url=mock.url, timeout=10)
