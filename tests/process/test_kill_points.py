@@ -6,6 +6,7 @@ for a second look, and a peer finishes it. The points before and after a call ar
 
 from __future__ import annotations
 
+import os
 import signal
 
 import pytest
@@ -190,6 +191,7 @@ def test_no_leak_when_everybody_was_killed(scene: Scene) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(os.environ.get("CI") != "true", reason="waits 30 s for a claim to lapse; CI=true runs it")
 def test_a_reclaimer_that_was_killed(scene: Scene) -> None:
     """A claim expires by observation: whoever comes next finishes what a killed reclaimer began (rule 12)."""
     scene.mock.put_key(scene.key, seats=2)
