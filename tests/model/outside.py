@@ -16,7 +16,7 @@ from sidecar.core.events import Answer, Event
 from sidecar.core.facts import AppReport, KeySnapshot, Licence
 from sidecar.core.policy import Policy
 from sidecar.core.reasons import AppTrouble, Cause, Failure
-from sidecar.core.records import Identity, Owner, Stored
+from sidecar.core.records import Claim, Identity, Owner, Stored
 from sidecar.core.replacement import replace
 from sidecar.core.state import State, Stopping
 
@@ -113,6 +113,19 @@ class Outside:
             call.awaited = False
             if isinstance(call.launch.command, (commands.ListOwn, commands.Write, commands.Erase, AskApp, Upload)):
                 call.lost = True
+
+    def reclaim(self, *, claims: bool, deactivates: bool, erases: bool) -> None:
+        """Let a peer begin to take back what the dead incarnation left, and be interrupted (rule 12)."""
+        if not claims:
+            return
+        for stored in list(self.records.values()):
+            self.version += 1
+            record = replace(stored.record, claim=Claim(by="uid-them", at=self.now))
+            self.records[stored.name] = Stored(record, str(self.version))
+            if deactivates or erases:
+                self.taken.discard(pair(record.identity))
+            if erases and not record.open:
+                del self.records[stored.name]
 
     def show_keys(self) -> None:
         """Let the machine see the key folder."""

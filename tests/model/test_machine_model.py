@@ -84,11 +84,13 @@ class MachineAgainstModel(RuleBasedStateMachine):
 
     # --- life -------------------------------------------------------------------------------------------------------
 
-    @rule(seconds=moments)
-    def crash(self, seconds: float) -> None:
-        """Kill the sidecar, and start it again after a while."""
+    @rule(seconds=moments, peer=st.sampled_from(["asleep", "claims", "deactivates", "erases"]))
+    def crash(self, seconds: float, peer: str) -> None:
+        """Kill the sidecar, and start it again after a while; a peer that took it for dead got so far."""
         self.it.crash()
         self.it.wait(seconds, calm=False)
+        if seconds >= self.it.policy.lease:
+            self.it.reclaim(claims=peer != "asleep", deactivates=peer == "deactivates", erases=peer == "erases")
         self.it.start()
 
     @precondition(lambda self: self.it.state is not None)
