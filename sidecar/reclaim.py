@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 from sidecar.core.events import ProspectsSeen
@@ -83,6 +83,7 @@ class Reclaimer:
         self._following = asyncio.Event()
         self._unknown_keys: set[str] = set()
         self._known: frozenset[str] = frozenset()
+        self._current: frozenset[str] = frozenset()
 
     # --- the agent's side ---------------------------------------------------------------------------------------------
 
@@ -165,7 +166,8 @@ class Reclaimer:
         ]
 
     def _prospects(self, judged: Iterable[Judged]) -> ProspectsSeen:
-        scope = self.scope()
+        # Rule 14 speaks of this key's seats: those of a former key have a quota of their own.
+        scope = replace(self.scope(), fingerprints=self._current)
         names = frozenset(it.stored.name for it in judged if may_go(it.stored, it.owner, scope))
         others = [
             it.stored
@@ -199,7 +201,8 @@ class Reclaimer:
 
     async def scan(self) -> Scan:
         """Look at every record and its owner. Raises ``LedgerOutage``."""
-        self._known = (await self._keys.poll()).known()
+        keys = await self._keys.poll()
+        self._known, self._current = keys.known(), frozenset((keys.current,) if keys.current else ())
         listing = await self._ledger.list()
         seen_here = await self._owners.sees_itself()
         scope, now = self.scope(), self._loop.time()

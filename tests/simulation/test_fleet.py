@@ -290,6 +290,26 @@ def test_a_refused_new_key_costs_nothing() -> None:
     live(story)
 
 
+def test_a_seat_of_a_former_key_is_nothing_to_wait_for() -> None:
+    """An orphan under the key before has a quota of its own: who lacks a seat under the new key is refused."""
+
+    async def story() -> None:
+        world = World({KEY: 2, NEXT_KEY: 0})
+        gone = world.pod("gone")
+        gone.start()
+        await asyncio.sleep(30)
+        await gone.delete(graceful=False)
+        waiter = world.pod("waiter")
+        waiter.keys.secrets = [world.secrets[1], world.secrets[0]]
+        waiter.start()
+        await asyncio.sleep(20)
+        assert world.used() == 1
+        assert stage(waiter) is Stage.REFUSED
+        await end([waiter])
+
+    live(story)
+
+
 def test_all_gone_and_one_reclaim_leaves_nothing() -> None:
     """NO_LEAK: every pod dies without a word, with requests under way; one sidecar later: 0 seats, 0 records."""
 
