@@ -199,7 +199,8 @@ def _leaving(state: State, debt: Release, now: float) -> bool:
     stopping = state.stopping
     if not isinstance(stopping, Stopping):
         return False
-    if debt.answered or not may_act(state, debt.record.identity):
+    # A failed attempt is reason enough: whatever becomes of the next ones, a kill from now on finds it handed over.
+    if debt.answered or debt.failures or not may_act(state, debt.record.identity):
         return True
     return now >= stopping.deadline - stopping.reserve
 
