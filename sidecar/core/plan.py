@@ -231,7 +231,7 @@ def _hold_until(state: State, seat: Seat) -> float:
 def _ask_due(state: State, seat: Seat, now: float) -> float:
     at = seat.ask.at if seat.ask is not None else NEVER
     due = max(at, state.server.not_before, seat.blocked_until, _hold_until(state, seat))
-    if state.successor is not None and seat is not state.successor:
+    if state.successor is not None and seat is not state.successor and state.server.refusal is None:
         return NEVER  # while a new key is being tried, the old seat is only kept
     return max(now, due)
 

@@ -8,7 +8,7 @@ from sidecar.core.commands import Command, Notice, Occasion, RemoveRestartFile, 
 from sidecar.core.conclusions import is_waiting
 from sidecar.core.policy import RESTART_CAP, RESTART_TOUCH
 from sidecar.core.replacement import replace
-from sidecar.core.state import AppMet, Held, Restart, Seat, State, Stopping, last_report
+from sidecar.core.state import AppMet, Restart, State, Stopping, last_report
 
 
 def settle_restart_file(state: State, now: float, commands: list[Command]) -> State:
@@ -28,9 +28,10 @@ def settle_restart_file(state: State, now: float, commands: list[Command]) -> St
 def _restart(state: State, now: float) -> Restart:
     before, contact, report = state.restart, state.app.contact, last_report(state)
     licensed = report is not None and report.licensed is True
-    held = isinstance(state.seat, Seat) and isinstance(state.seat.tenure, Held)
+    # Only the new key was refused: the app keeps the seat under the old one, which another ID would lose.
+    kept = state.successor is not None
     refused = state.server.refusal is not None and state.policy.restart_after > 0
-    if not refused or licensed or held or isinstance(state.stopping, Stopping):
+    if not refused or licensed or kept or isinstance(state.stopping, Stopping):
         return Restart()
     known = report.deployment_id if report is not None else None
     if before.touched_at is not None and (not isinstance(contact, AppMet) or known != before.touched_for):

@@ -18,6 +18,7 @@ from sidecar.core.state import (
     AppUnmet,
     Denied,
     Held,
+    Refusal,
     Seat,
     State,
     Stopping,
@@ -123,6 +124,9 @@ def _online(state: State, now: float, *, started: bool, faults: tuple[str, ...])
             return View(Stage.GRACE, started, _grace_reason(state), faults, "the app", None, grace_ends_at)
         if not isinstance(state.app.contact, AppMet):
             return View(Stage.WAITING_FOR_APP, started, why, faults, "the app", state.app.next_at)
+        refusal = state.server.refusal
+        if refusal is not None and state.successor is None and state.app.contact.report.licensed is not True:
+            return _refused(state, seat, refusal, started=started, faults=faults)
         next_at = seat.delivery.at if isinstance(seat.delivery, Undelivered) else state.app.next_at
         return View(Stage.DELIVERING, started, why, faults, "the app", next_at)
     fit, why = _app_fit(state, state.app.contact)
@@ -152,18 +156,28 @@ def _without_seat(state: State, now: float, *, started: bool, faults: tuple[str,
         return View(Stage.RELEASING, started, "gives back the seat of an app that is gone", faults, awaited)
     if isinstance(seat, (Vacant, Adopted)) or not seat.identity.deployment_id:
         return View(Stage.WAITING_FOR_APP, started, f"waits for {awaited}", faults, awaited, state.app.next_at)
-    next_at = max(state.server.not_before, seat.blocked_until, seat.ask.at if seat.ask is not None else 0.0)
+    next_at = _next_at(state, seat)
     if seat.blocked_by:
         why = f"deployment ID {seat.identity.deployment_id}: {seat.blocked_by}; it is not shared"
         return View(Stage.REFUSED, started, why, faults, "the other instance to end", next_at)
     if refusal is not None:
-        if is_waiting(state):
-            prospect = "it is looked whether one" if state.prospects.names is None else "one"
-            why = f"all seats are in use, and {prospect} is about to become free: {refusal.sentence}"
-            return View(Stage.WAITING, started, why, faults, "a seat", next_at)
-        return View(Stage.REFUSED, started, refusal.sentence, faults, "the activation server", next_at)
+        return _refused(state, seat, refusal, started=started, faults=faults)
     why = outage.message if outage is not None else "asks the activation server for a seat"
     return View(Stage.ACTIVATING, started, why, faults, awaited, next_at)
+
+
+def _next_at(state: State, seat: Seat) -> float:
+    return max(state.server.not_before, seat.blocked_until, seat.ask.at if seat.ask is not None else 0.0)
+
+
+def _refused(state: State, seat: Seat, refusal: Refusal, *, started: bool, faults: tuple[str, ...]) -> View:
+    """Tell of a "no" for an app that has no licence: also where a seat was ours before (rules 7 and 14)."""
+    next_at = _next_at(state, seat)
+    if is_waiting(state):
+        prospect = "it is looked whether one" if state.prospects.names is None else "one"
+        why = f"all seats are in use, and {prospect} is about to become free: {refusal.sentence}"
+        return View(Stage.WAITING, started, why, faults, "a seat", next_at)
+    return View(Stage.REFUSED, started, refusal.sentence, faults, "the activation server", next_at)
 
 
 def _awaited(state: State, now: float) -> str:

@@ -191,3 +191,18 @@ def test_restart_file_never_while_the_old_key_still_holds_a_seat() -> None:
     scene.run(4000)
     assert scene.commanded(TouchRestartFile) == []
     assert scene.taken(ID)
+
+
+def test_restart_file_for_an_app_that_lost_its_licence_and_is_refused_another() -> None:
+    """The seat was ours once; the server says no, and the app is not licensed: refused like anybody else."""
+    scene = Scene(app_interval=2.0, revalidate=0.0).begin()
+    scene.run(60)
+    scene.server.refuses[KEY] = Failure.EXPIRED
+    scene.app.licensed = False
+    scene.run(10)
+    assert scene.stage is Stage.REFUSED
+    assert scene.view.why == "no: expired"
+    assert not scene.restart_file
+    scene.run(60)
+    assert scene.restart_file
+    assert scene.stored() is not None, "it may still be taken"

@@ -296,3 +296,17 @@ def test_rule_09_a_successor_that_waits_for_a_release_of_the_same_name() -> None
     scene.run(3 * LATE)
     assert scene.server.taken == {(NEW_KEY, ID)}
     assert set(scene.records) == {identity(key=NEW_KEY).name}
+
+
+def test_rule_09_a_licence_that_is_lost_while_the_new_key_is_refused_is_delivered_again() -> None:
+    """The old seat is kept, so its licence is too; no more often than the refused key is tried."""
+    scene = Scene(app_interval=2.0, refused_retry=100.0).begin()
+    scene.server.refuses[NEW_KEY] = Failure.INVALID_KEY
+    scene.keys(NEW_KEY, KEY)
+    scene.run(10)
+    scene.app.licensed = False
+    scene.run(120)
+    assert scene.app.licensed
+    assert scene.view.ready
+    assert scene.taken()
+    assert 2 <= len(scene.asked(Activate, 1001)) <= 4
