@@ -11,7 +11,7 @@ from sidecar.core.fold.flights import overdue_answer
 from sidecar.core.orphans import Scope, Sighting, Verdict
 from sidecar.core.policy import Policy
 from sidecar.core.reasons import REFUSALS, AppTrouble, Cause, Failure
-from sidecar.core.records import Claim, Identity, Phase, Sight, Standing, Stored
+from sidecar.core.records import Claim, Phase, Sight, Standing, Stored
 from sidecar.core.release import NEVER
 from sidecar.core.state import Flight, Launch, Stopping
 from tests.unit.core.driver import KEY, LATE, NEW_KEY, SERVER, THEM, US, identity, record
@@ -176,40 +176,17 @@ def test_release_is_marked_by_its_phase(phase: Phase, marked: bool) -> None:
     assert not replace(begun(phase=phase), stored=None).marked
 
 
-# --- orphans ----------------------------------------------------------------------------------------------------------
+# --- orphans, beside the stories of rules 10 to 12 ---------------------------------------------------------------
 
 
 def judged(
     standing: Standing, still: float = 0.0, scope: Scope = SCOPE, **fields: object
 ) -> tuple[Verdict, float | None]:
-    """Judge a record that has not changed for so long."""
+    """Judge a record that has not changed for so long; return when it is worth looking again, too."""
     stored = Stored(record(**{"owner": THEM, **fields}), "1")
     it = orphans.judge(stored, Sighting("1", 1000.0), Sight(standing, "why"), 1000.0 + still, scope)
     assert it.why
     return it.verdict, it.again_at
-
-
-@pytest.mark.parametrize("phase", [Phase.ACTIVATING, Phase.ACTIVE, Phase.RELEASING])
-def test_rule_10_a_live_owner_is_left_alone(phase: Phase) -> None:
-    """Whatever its phase or age."""
-    assert judged(Standing.LIVE, 1e6, phase=phase) == (Verdict.KEEP, None)
-
-
-@pytest.mark.parametrize("standing", list(Standing))
-def test_rule_10_a_handover_is_for_everybody(standing: Standing) -> None:
-    """Neither gone nor unchanged: its owner said so."""
-    assert judged(standing, phase=Phase.HANDOVER) == (Verdict.RECLAIM, None)
-
-
-def test_rule_10_what_is_not_certain_is_reported() -> None:
-    """403 is not gone; another boot, a network file system neither."""
-    assert judged(Standing.UNPROVEN, 1e6) == (Verdict.REPORT, None)
-
-
-def test_rule_11_an_orphan_is_gone_and_unchanged_for_a_lease() -> None:
-    """By our own observation; timestamps in the record decide nothing."""
-    assert judged(Standing.GONE, 59.9, renewed_at=0.0) == (Verdict.WATCH, 1060.0)
-    assert judged(Standing.GONE, 60.0, renewed_at=1e12) == (Verdict.RECLAIM, None)
 
 
 def test_rule_11_an_operator_may_vouch_for_what_cannot_be_proven() -> None:
@@ -220,42 +197,11 @@ def test_rule_11_an_operator_may_vouch_for_what_cannot_be_proven() -> None:
     assert judged(Standing.LIVE, 1e6, scope) == (Verdict.KEEP, None)
 
 
-def test_rule_11_a_change_before_our_eyes_begins_the_observation_anew() -> None:
-    """The same version does not."""
-    stored = Stored(record(owner=THEM), "1")
-    first = orphans.sight(None, stored, 10.0)
-    assert orphans.sight(first, stored, 50.0) == first
-    assert orphans.sight(first, Stored(record(owner=THEM), "2"), 50.0) == Sighting("2", 50.0)
-
-
-def test_rule_12_a_claim_holds_for_its_time() -> None:
-    """By observation; then whoever comes next goes on. Our own claim is no obstacle."""
-    claim = Claim("uid-third", 1e12)
-    assert judged(Standing.GONE, 29.9, phase=Phase.HANDOVER, claim=claim) == (Verdict.WATCH, 1030.0)
-    assert judged(Standing.GONE, 30.0, phase=Phase.HANDOVER, claim=claim) == (Verdict.RECLAIM, None)
-    ours = Claim(US.uid, 1e12)
+def test_rule_12_our_own_claim_is_no_obstacle() -> None:
+    """We know what we did with it; anybody else's tells when to look again."""
+    ours, theirs = Claim(US.uid, 1e12), Claim("uid-third", 1e12)
     assert judged(Standing.GONE, 0.0, phase=Phase.HANDOVER, claim=ours) == (Verdict.RECLAIM, None)
-
-
-@pytest.mark.parametrize(
-    ("seat", "verdict"),
-    [
-        (Identity("https://evil.example", KEY, "MSCL1"), Verdict.FOREIGN),
-        (Identity(SERVER, NEW_KEY, "MSCL1"), Verdict.UNKNOWN_KEY),
-        (Identity(SERVER, KEY, ""), Verdict.REPORT),
-    ],
-    ids=["server", "key", "no ID"],
-)
-def test_rule_06_what_is_outside_of_our_configuration_is_not_acted_on(seat: Identity, verdict: Verdict) -> None:
-    """Not even a handover of an owner who is gone for ever."""
-    stored = Stored(replace(record(phase=Phase.HANDOVER, owner=THEM), identity=seat), "1")
-    it = orphans.judge(stored, Sighting("1", 0.0), Sight(Standing.GONE, "gone"), 1e6, SCOPE)
-    assert it.verdict is verdict
-
-
-def test_rule_10_our_own_record_is_the_agents_affair() -> None:
-    """A bug in judging others must not reach our own seat."""
-    assert judged(Standing.GONE, 1e6, owner=US) == (Verdict.KEEP, None)
+    assert judged(Standing.GONE, 0.0, phase=Phase.HANDOVER, claim=theirs) == (Verdict.WATCH, 1030.0)
 
 
 # --- small things -----------------------------------------------------------------------------------------------------
