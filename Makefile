@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 BROWSER_VENV := .venv-browser
 INTERACTIVE ?=
 PYTEST_ARGS ?=
+SIMULATE_ARGS ?=
 BENCH_ARGS ?=
 QUICK ?=
 ONLY ?=
@@ -28,6 +29,13 @@ $(STAMP): requirements/dev.txt pyproject.toml
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --require-hashes -r requirements/dev.txt
 	@$(BIN)/python -m pip --quiet --disable-pip-version-check install --no-deps --editable .
 	@touch $@
+
+simulate: $(STAMP) ## storms over fleets of the unchanged agent on virtual time (SIMULATE_ARGS="--seeds 1-50 --pods 100")
+	@$(BIN)/python -m tests.simulation $(SIMULATE_ARGS)
+
+docs: $(STAMP) ## write the pages that are made from the code
+	@$(BIN)/python docs/make_state_diagram.py
+	@$(BIN)/license-sidecar check-config --docs > docs/settings.md
 
 demo: $(STAMP) ## watch a seat being taken, kept, given back, lost and reclaimed (INTERACTIVE=1 leaves it running)
 	@$(BIN)/mock-activation demo $(if $(INTERACTIVE),--interactive)

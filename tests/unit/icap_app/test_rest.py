@@ -221,7 +221,7 @@ async def test_a_bug_is_a_500_and_its_log_holds_no_key(client: Client, caplog: p
 async def test_waits_no_longer_than_its_time_out(client: Client, vendor: Vendor) -> None:
     """A silent activation server ends as a failed activation."""
     vendor.silent = True
-    async with IcapApp(Settings(activation_url=vendor.url, activation_timeout=0.1)) as app:
+    async with IcapApp(Settings(activation_url=vendor.url, activation_timeout=1.0)) as app:
         status, _ = await client.post(f"{app.url}/admin/license/activation", {"activationKey": KEY})
     assert status == 500
     assert len(vendor.calls) == 1
