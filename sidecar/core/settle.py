@@ -231,17 +231,23 @@ def _taken_back(state: State, stored: Stored, now: float, *, stale: bool) -> Sea
 
 
 def _occupy(state: State, wanted: Identity, now: float) -> State:
+    state, seat = _seat_for(state, wanted, now)
+    return state if seat is None else replace(state, seat=seat)
+
+
+def _seat_for(state: State, wanted: Identity, now: float) -> tuple[State, Seat | None]:
+    """Begin with a seat: a new one, or one that was on its way out, or None while that must be finished first."""
     debt = next((it for it in state.debts if it.name == wanted.name), None)
     if debt is None:
-        return replace(state, seat=Seat(identity=wanted, ask=Ask(now), written_at=now))
+        return state, Seat(identity=wanted, ask=Ask(now), written_at=now)
     others = tuple(it for it in state.debts if it is not debt)
     if debt.confirmed or state.server_lane is not None or state.ledger_lane is not None:
-        return state  # first its record goes, or the answer comes
+        return state, None  # first its record goes, or the answer comes
     if debt.stored is None:
-        return state
+        return state, None
     begun = debt.asked or debt.cause is Cause.RECLAIM
     if begun and not (debt.answered or debt.failures):
-        return state  # rule 4: only after our own deactivation was answered, or was tried
+        return state, None  # rule 4: only after our own deactivation was answered, or was tried
     claimed = debt.stored.record.claim is not None
     seat = Seat(
         identity=wanted,
@@ -252,7 +258,7 @@ def _occupy(state: State, wanted: Identity, now: float) -> State:
         again=claimed,
         written_at=now,
     )
-    return replace(state, seat=seat, debts=others)
+    return replace(state, debts=others), seat
 
 
 def _replace(state: State, seat: Seat, wanted: Identity, now: float) -> State:
@@ -272,9 +278,8 @@ def _replace(state: State, seat: Seat, wanted: Identity, now: float) -> State:
         return state
     if state.successor is not None:
         state = replace(as_debt(state, state.successor, Cause.KEY_CHANGED, now), successor=None)
-    if any(it.name == wanted.name for it in state.debts):
-        return state
-    return replace(state, successor=Seat(identity=wanted, ask=Ask(now), written_at=now))
+    state, successor = _seat_for(state, wanted, now)
+    return replace(state, successor=successor)
 
 
 def _lives_on(state: State, seat: Seat) -> bool:

@@ -302,8 +302,10 @@ class Outside:
                 app.licensed_by = key, deployment_id
                 return events.Delivered(op=op)
             case ActivateByApp(identity=identity):
-                seat = identity.key_fingerprint, app.deployment_id
-                if self._activate(seat) is not None:
+                # The gap of route `product`, left out here: a container that replaced the one we saw takes a seat for
+                # an ID that nobody has written down yet. It is seen, and recorded, with the next look at the app.
+                seat = pair(identity)
+                if identity.deployment_id != app.deployment_id or self._activate(seat) is not None:
                     return events.AppFailed(op=op, trouble=AppTrouble.BROKEN, message="500", sent=True)
                 app.licensed_by = seat
                 return events.Delivered(op=op)

@@ -310,3 +310,17 @@ def test_rule_09_a_licence_that_is_lost_while_the_new_key_is_refused_is_delivere
     assert scene.view.ready
     assert scene.taken()
     assert 2 <= len(scene.asked(Activate, 1001)) <= 4
+
+
+def test_rule_09_a_key_that_comes_back_after_a_restart_takes_up_its_old_record() -> None:
+    """The former key's record waits for its second look when that key is the current one again."""
+    scene = Scene(record(phase=Phase.RELEASING, open=True, unknown=True), record(key=NEW_KEY))
+    scene.server.activate(identity(key=NEW_KEY))
+    scene.app.licensed = True
+    scene.begin(KEY, key=NEW_KEY)
+    scene.keys(KEY, NEW_KEY)
+    scene.run(10)
+    assert scene.server.taken == {(KEY, ID)}
+    assert scene.stage is Stage.ACTIVE
+    scene.run(3 * LATE)
+    assert set(scene.records) == {identity().name}
