@@ -86,10 +86,10 @@ format: $(STAMP) ## put the code into shape
 
 lock: $(STAMP) ## pin every dependency by version and hash, without addresses
 	@$(BIN)/python -m pip --quiet install uv
-	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements/run.txt
-	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header pyproject.toml --group dev -o requirements/dev.txt
-	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header --constraint requirements/dev.txt --group browser -o requirements/browser.txt
-	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-emit-index-url --no-annotate --no-header requirements/build.in -o requirements/build.txt
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements/run.txt
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header pyproject.toml --group dev -o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header --constraint requirements/dev.txt --group browser -o requirements/browser.txt
+	@$(BIN)/uv pip compile --quiet --universal --upgrade --generate-hashes --no-strip-extras --no-emit-index-url --no-annotate --no-header requirements/build.in -o requirements/build.txt
 
 clean: ## remove what was built
 	@rm -rf $(VENV) $(BROWSER_VENV) .venv-bench bench-results.json build dist .coverage htmlcov .mypy_cache .ruff_cache .pytest_cache .hypothesis
