@@ -1,4 +1,4 @@
-"""Every metric of ``observability.md`` that makes sense outside Kubernetes, in a registry of its own.
+"""Every metric of ``observability.md`` that can occur with the ledger in use, in a registry of its own.
 
 All series that can occur exist from the first scrape on, at 0, so that an alert on an increase sees the first one. No
 label ever carries a key, a deployment ID, an address or the text of an error. A scrape reads what is there and waits
@@ -37,20 +37,40 @@ _OUTAGES: Final = (
 )
 _UNREFUSED: Final = (Outcome.OK, Outcome.RETRYABLE, Outcome.ERROR)
 _ANY: Final = (Outcome.OK, Outcome.REFUSED, Outcome.RETRYABLE, Outcome.ERROR)
-OPERATIONS: Final[dict[tuple[Target, str], tuple[Outcome, ...]]] = {
+Operations = dict[tuple[str, str], tuple[Outcome, ...]]
+_EVERYWHERE: Final[Operations] = {
     (Target.ACTIVATION_SERVER, "activate"): _ANY,
     (Target.ACTIVATION_SERVER, "deactivate"): _UNREFUSED,
     (Target.APP, "report"): _UNREFUSED,
     (Target.APP, "upload"): _ANY,
     (Target.APP, "activate"): _UNREFUSED,
-    (Target.LEDGER, "list"): _UNREFUSED,
-    (Target.LEDGER, "write"): _ANY,
-    (Target.LEDGER, "erase"): _ANY,
 }
-"""The requests that exist, with the outcomes that their port allows (``refused`` is a lost compare-and-swap)."""
-_EXITS: Final = {AppTrouble.REFUSED: "exit", AppTrouble.SILENT: "unreachable"}
-"""How the app failed, by how it did not answer (rule 17, outside Kubernetes)."""
+_LEDGER: Final[dict[str, tuple[Outcome, ...]]] = {"list": _UNREFUSED, "write": _ANY, "erase": _ANY}
+KUBERNETES: Final = "kubernetes"
+"""The target of everything that is asked of the API server. The ledger is asked there too, so ``Target.LEDGER`` is
+counted under this name: two targets for one server would halve every ratio."""
+WATCH: Final = "watch"
+_API_SERVER: Final = {"pod": _UNREFUSED, "event": _UNREFUSED, WATCH: _UNREFUSED}
+"""What the API server is asked besides: for pods (the own one, owners of records), to take an event, for a stream."""
+_EXITS: Final = {
+    AppTrouble.REFUSED.value: "exit",
+    AppTrouble.SILENT.value: "unreachable",
+    "exit": "exit",
+    "crash_loop": "crash_loop",
+    "oom": "oom",
+}
+"""How the app failed, by how it did not answer, and in Kubernetes by what its container's status says (rule 17)."""
+_EXITS_OUTSIDE: Final = ("exit", "unreachable")
+WATCH_ENDS: Final = ("closed", "gone", "network", "protocol")
+"""Why a watch began anew before its time: the server hung up, 410, no connection, an answer that makes no sense."""
 _LOST: Final = {Occasion.RECORD_LOST: "lost", Occasion.RECORD_FOREIGN: "foreign"}
+
+
+def operations(*, kubernetes: bool) -> Operations:
+    """Return the requests that exist, with the outcomes their port allows (``refused``: a lost compare-and-swap)."""
+    ledger = KUBERNETES if kubernetes else Target.LEDGER.value
+    found = _EVERYWHERE | {(ledger, name): outcomes for name, outcomes in _LEDGER.items()}
+    return found | {(KUBERNETES, name): outcomes for name, outcomes in _API_SERVER.items()} if kubernetes else found
 
 
 class Metrics:
@@ -63,18 +83,20 @@ class Metrics:
         shutdown_budget: float = 0.0,
         seats_configured: int = 0,
         revision: str = "unknown",
+        kubernetes: bool = False,
         clock: Callable[[], float] = time.monotonic,
         wall: Callable[[], float] = time.time,
     ) -> None:
         """Create every series at 0.
 
-        ``shutdown_budget`` in seconds; ``seats_configured`` 0: unknown; ``clock`` is the machine's monotonic one,
-        ``wall`` tells seconds since the epoch.
+        ``shutdown_budget`` in seconds; ``seats_configured`` 0: unknown; ``kubernetes``: the ledger is the API server;
+        ``clock`` is the machine's monotonic one, ``wall`` tells seconds since the epoch.
         """
         # A process-wide switch of the library: `_created` would double the counters.
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own gap
         self.version = version
         self.registry = CollectorRegistry()
+        self._kubernetes = kubernetes
         self._wall = wall
         self._state = StateGauges(clock=clock, wall=wall)
         self.registry.register(self._state)
@@ -88,6 +110,7 @@ class Metrics:
         self._make_heartbeats()
         self._make_reclaim_metrics()
         self._make_request_metrics()
+        self._watch_restarts = self._make_watch_metrics() if kubernetes else None
 
     # --- what the observers tell --------------------------------------------------------------------------------------
 
@@ -134,7 +157,7 @@ class Metrics:
             case Occasion.APP_UNANSWERED:
                 self._miss("app", reason)
             case Occasion.APP_FAILED:
-                self._app_failures.labels(_EXITS[AppTrouble(reason)]).inc()
+                self._app_failures.labels(_EXITS[reason]).inc()
             case Occasion.KEY_CHANGED:
                 self._key_reloads.inc(0 if self._first_key else 1)
                 self._first_key = False
@@ -144,9 +167,16 @@ class Metrics:
                 pass  # told by log lines and by the state
 
     def requested(self, target: Target, operation: str, outcome: Outcome, seconds: float) -> None:
-        """Count a request and its duration."""
-        self._durations.labels(target, operation).observe(seconds)
-        self._requests.labels(target, operation, outcome).inc()
+        """Count a request and its duration; of a watch only that it was asked for: how long it lasts says nothing."""
+        asked = KUBERNETES if self._kubernetes and target is Target.LEDGER else target.value
+        if operation != WATCH:
+            self._durations.labels(asked, operation).observe(seconds)
+        self._requests.labels(asked, operation, outcome).inc()
+
+    def watch_restarted(self, reason: str) -> None:
+        """Count a watch that began anew before its time; ``reason`` is one of ``WATCH_ENDS``."""
+        if self._watch_restarts is not None:
+            self._watch_restarts.labels(reason).inc()
 
     def scanned(self, phases: dict[Phase, int], orphans: dict[Phase, int]) -> None:
         """Keep what the last scan found."""
@@ -198,7 +228,7 @@ class Metrics:
         for failure in _OUTAGES:
             self._release_failures.labels(failure)
         self._app_failures = self._counter("app_failures_total", "Failures of the app that release its seat.", "reason")
-        for how in _EXITS.values():
+        for how in _EXITS.values() if self._kubernetes else _EXITS_OUTSIDE:
             self._app_failures.labels(how)
         self._key_reloads = self._counter("key_reloads_total", "Times another key was taken, the first not counted.")
         self._key_reload_failures = self._counter("key_reload_failures_total", "Times the key folder became unusable.")
@@ -241,10 +271,17 @@ class Metrics:
             registry=self.registry,
         )
         self._requests = self._counter("requests_total", "Requests.", "target", "operation", "outcome")
-        for (target, operation), outcomes in OPERATIONS.items():
-            self._durations.labels(target, operation)
+        for (target, operation), outcomes in operations(kubernetes=self._kubernetes).items():
+            if operation != WATCH:
+                self._durations.labels(target, operation)
             for outcome in outcomes:
                 self._requests.labels(target, operation, outcome)
+
+    def _make_watch_metrics(self) -> Counter:
+        restarts = self._counter("watch_restarts_total", "Watches that began anew before their time.", "reason")
+        for reason in WATCH_ENDS:
+            restarts.labels(reason)
+        return restarts
 
     def _beat(self, check: str) -> None:
         self._beaten_at.labels(check).set(self._wall())

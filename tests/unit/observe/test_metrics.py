@@ -7,12 +7,13 @@ from dataclasses import replace
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
+from sidecar import agent
 from sidecar.core.commands import Notice, Occasion
 from sidecar.core.policy import IdSource, Mode
 from sidecar.core.reasons import AppTrouble, Cause, Failure
 from sidecar.core.records import Phase
 from sidecar.core.view import Stage
-from sidecar.observe.metrics import OPERATIONS, Metrics
+from sidecar.observe.metrics import WATCH_ENDS, Metrics, operations
 from sidecar.ports import Outcome, ReclaimResult, Target
 from tests.unit.observe import states
 from tests.unit.observe.states import FINGERPRINT, NOW, WALL, Clock
@@ -54,14 +55,16 @@ PAGE = [
     "event_loop_lag_seconds",
 ]
 """Every name of the table in observability.md."""
+POD_ONLY = {(Target.LEDGER, "pod")}
+"""What is asked where there are pods and nowhere else."""
 KUBERNETES_ONLY = {"watch_restarts_total": "outside Kubernetes nothing is watched over a connection that could break"}
 
 Values = dict[tuple[str, frozenset[tuple[str, str]]], float]
 
 
-def make(clock: Clock | None = None) -> Metrics:
+def make(clock: Clock | None = None, *, kubernetes: bool = False) -> Metrics:
     """Return metrics with clocks that stand still."""
-    return Metrics("1.2.3", shutdown_budget=20.0, clock=clock or Clock(), wall=Clock(WALL))
+    return Metrics("1.2.3", shutdown_budget=20.0, kubernetes=kubernetes, clock=clock or Clock(), wall=Clock(WALL))
 
 
 def values(metrics: Metrics) -> Values:
@@ -79,47 +82,106 @@ def value(metrics: Metrics, name: str, **labels: str) -> float:
     return values(metrics)[name, frozenset(labels.items())]
 
 
-@pytest.mark.parametrize("name", [name for name in PAGE if name not in KUBERNETES_ONLY])
-def test_every_metric_of_the_page_has_a_series_before_anything_happened(name: str) -> None:
+def page(*, kubernetes: bool) -> list[str]:
+    """Return the names that are exported with this kind of ledger."""
+    return [name for name in PAGE if kubernetes or name not in KUBERNETES_ONLY]
+
+
+def target_of(label: str, *, kubernetes: bool) -> Target:
+    """Return what whoever asks calls the target that is counted under this label."""
+    return Target.LEDGER if kubernetes and label == "kubernetes" else Target(label)
+
+
+@pytest.mark.parametrize(
+    ("name", "kubernetes"), [(name, kind) for kind in (False, True) for name in page(kubernetes=kind)]
+)
+def test_every_metric_of_the_page_has_a_series_before_anything_happened(name: str, kubernetes: bool) -> None:
     """An alert may name any metric of the page and finds it, with a value, at the first scrape."""
-    names = {name for name, _labels in values(make())}
+    names = {name for name, _labels in values(make(kubernetes=kubernetes))}
     assert name in names or f"{name}_count" in names
 
 
-def test_there_is_no_metric_that_the_page_does_not_have() -> None:
+@pytest.mark.parametrize("kubernetes", [False, True])
+def test_there_is_no_metric_that_the_page_does_not_have(kubernetes: bool) -> None:
     """Names are an agreement: what is not on the page is not exported, `_created` least of all."""
-    text = make().render().decode()
+    text = make(kubernetes=kubernetes).render().decode()
     types = [line.split()[2].removeprefix("mdlicense_") for line in text.splitlines() if line.startswith("# TYPE")]
-    assert sorted(types) == sorted(set(PAGE) - set(KUBERNETES_ONLY))
+    assert sorted(types) == sorted(page(kubernetes=kubernetes))
     assert len(types) == len(set(types))
     assert "_created" not in text
 
 
-def test_at_most_300_series_even_after_everything_has_happened() -> None:
+@pytest.mark.parametrize("kubernetes", [False, True])
+def test_at_most_300_series_even_after_everything_has_happened(kubernetes: bool) -> None:
     """All label values are known beforehand: whatever happens adds no series."""
-    metrics = make()
+    metrics = make(kubernetes=kubernetes)
     before = len(values(metrics))
+    failures = ["exit", "crash_loop", "oom"] if kubernetes else []
     for occasion, reasons in {
         Occasion.ACTIVATION_FAILED: [each for each in Failure if each.value not in ("app", "ledger")],
         Occasion.RELEASE_ASKED: list(Cause),
         Occasion.RELEASE_FAILED: [Failure.NETWORK, Failure.TIMEOUT, Failure.TLS, Failure.HTTP_5XX, Failure.PROTOCOL],
         Occasion.APP_UNANSWERED: list(AppTrouble),
-        Occasion.APP_FAILED: [AppTrouble.REFUSED, AppTrouble.SILENT],
+        Occasion.APP_FAILED: [AppTrouble.REFUSED.value, AppTrouble.SILENT.value, *failures],
         **{each: [Failure.LEDGER] for each in (Occasion.RECORD_FAILED, Occasion.RECORD_LOST, Occasion.RECORD_FOREIGN)},
     }.items():
         for reason in reasons:
             metrics.noticed(Notice(occasion=occasion, reason=reason))
-    for (target, operation), outcomes in OPERATIONS.items():
+    for (label, operation), outcomes in operations(kubernetes=kubernetes).items():
         for outcome in outcomes:
-            metrics.requested(target, operation, outcome, 0.1)
+            metrics.requested(target_of(label, kubernetes=kubernetes), operation, outcome, 0.1)
     for result in ReclaimResult:
         metrics.reclaimed(result)
     for stage in Stage:
         metrics.moved(stage)
+    for reason in WATCH_ENDS:
+        metrics.watch_restarted(reason)
     metrics.scanned({Phase.ACTIVE: 2}, {})
     metrics.stepped(states.active())
     assert len(values(metrics)) == before
-    assert before <= 300
+    assert 200 < before <= 300
+
+
+def test_the_ledger_is_asked_under_the_name_of_what_answers() -> None:
+    """In Kubernetes the ledger is the API server: one target, and no series of a ledger that is not in use."""
+    for kubernetes, label, other in ((True, "kubernetes", "ledger"), (False, "ledger", "kubernetes")):
+        metrics = make(kubernetes=kubernetes)
+        metrics.requested(Target.LEDGER, "write", Outcome.REFUSED, 0.2)
+        assert value(metrics, "requests_total", target=label, operation="write", outcome="refused") == 1
+        assert value(metrics, "request_duration_seconds_count", target=label, operation="write") == 1
+        assert not [labels for _name, labels in values(metrics) if ("target", other) in labels]
+
+
+@pytest.mark.parametrize("kubernetes", [False, True])
+def test_every_request_of_the_agent_is_known_beforehand(kubernetes: bool) -> None:
+    """What the agent asks and how it calls it has its series from the start, with either ledger."""
+    known = {(target_of(label, kubernetes=kubernetes), name) for label, name in operations(kubernetes=kubernetes)}
+    asked = set(agent._NAMES.values()) - (set() if kubernetes else POD_ONLY)
+    assert asked
+    assert not asked - known
+
+
+def test_a_watch_is_counted_and_not_timed() -> None:
+    """A stream ends when the server says so: its duration would only spoil the quantiles of requests."""
+    metrics = make(kubernetes=True)
+    metrics.requested(Target.LEDGER, "watch", Outcome.OK, 240.0)
+    metrics.watch_restarted("gone")
+    assert value(metrics, "requests_total", target="kubernetes", operation="watch", outcome="ok") == 1
+    assert value(metrics, "watch_restarts_total", reason="gone") == 1
+    assert not [
+        labels
+        for name, labels in values(metrics)
+        if name.startswith("request_duration") and ("operation", "watch") in labels
+    ]
+
+
+@pytest.mark.parametrize("reason", ["exit", "crash_loop", "oom"])
+def test_what_the_status_of_a_pod_says_is_counted_as_it_says_it(reason: str) -> None:
+    """In Kubernetes the container's status tells how the app failed (rule 17), and each way has its series."""
+    metrics = make(kubernetes=True)
+    assert value(metrics, "app_failures_total", reason=reason) == 0
+    metrics.noticed(Notice(occasion=Occasion.APP_FAILED, reason=reason))
+    assert value(metrics, "app_failures_total", reason=reason) == 1
 
 
 def test_every_occasion_is_taken() -> None:

@@ -110,7 +110,7 @@ def test_a_bug_in_what_watches_costs_nobody_a_seat() -> None:
         "the app failed",
         "asking for a seat",
     ]
-    assert isinstance(lines.lines[0][1]["exc_info"], ValueError)
+    assert isinstance(lines.lines[0][1]["exc_info"], KeyError)
     assert count(metrics, "activation_attempts_total") == 1
 
 
