@@ -12,13 +12,14 @@ QUICK ?=
 ONLY ?=
 IMAGE ?= license-sidecar:dev
 TARGET ?=
+KUBERNETES ?= 1.34
 BASE_IMAGE ?=
 BUILD_IMAGE ?=
 BUILD_NETWORK ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-container test-browser screenshots simulate bench mutations lint format lock docs image compose clean
+.PHONY: help demo test test-cluster test-container test-browser screenshots simulate bench mutations lint format lock docs image compose clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -41,7 +42,11 @@ demo: $(STAMP) ## watch a seat being taken, kept, given back, lost and reclaimed
 	@$(BIN)/mock-activation demo $(if $(INTERACTIVE),--interactive)
 
 test: $(STAMP) ## everything that needs only Python
-	@$(BIN)/python -m pytest --ignore=tests/container --ignore=tests/browser $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(foreach part,container browser cluster chart,--ignore=tests/$(part)) $(PYTEST_ARGS)
+
+test-cluster: $(STAMP) ## a real Kubernetes API server, built the first time (KUBERNETES=1.29 chooses another; minutes)
+	@$(BIN)/python -m tests.cluster.binaries --version $(KUBERNETES)
+	@LICENSE_SIDECAR_TEST_KUBERNETES=$(KUBERNETES) $(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS)
 
 test-container: $(STAMP) ## the image and the Compose file on a real Docker engine
 	@$(BIN)/python -m pytest tests/container $(PYTEST_ARGS)
