@@ -1,0 +1,298 @@
+"""Stories for the alerts about a pod's own licence: what Prometheus scrapes, once a minute, and who is called when."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.chart.promtool import Case, Sample, Series, pod
+
+REFUSED: Final = 'state{state="refused"}'
+WAITING: Final = 'state{state="waiting"}'
+FOR_APP: Final = 'state{state="waiting_for_app"}'
+NO_SEATS: Final = 'activation_failures_total{reason="no_seats"}'
+EXPIRED: Final = 'activation_failures_total{reason="expired"}'
+ATTEMPTS: Final = "activation_attempts_total"
+EXPIRES: Final = "license_expiration_timestamp_seconds"
+GRACE: Final = "grace_end_timestamp_seconds"
+DAY: Final = 86400
+HOUR: Final = 3600
+
+
+def unready(name: str, *samples: Sample, **states: tuple[Sample, ...]) -> Series:
+    """Return a pod whose readiness is ``samples``; ``states`` are those that are told of, all others stay 0."""
+    told = {f'state{{state="{state}"}}': values for state, values in states.items()}
+    quiet = {state: ((0, 60),) for state in (REFUSED, WAITING, FOR_APP) if state not in told}
+    return pod(name, {"ready": samples, **quiet, **told})
+
+
+def rolling_update(pods: int, minutes: int) -> Series:
+    """Return a fleet whose pods are replaced one after the other, each new one without a licence for ``minutes``."""
+    made: Series = {}
+    for number in range(pods):
+        begin = 5 + number * minutes
+        made |= unready(f"old-{number}", (1, begin), ("stale", 1))
+        made |= unready(f"new-{number}", ("_", begin), (0, minutes), (1, 60))
+    return made
+
+
+NOT_ACTIVE: Final = (
+    Case(
+        "an outage of the activation server keeps pods unlicensed",
+        "LicenseNotActive",
+        unready("a", (1, 5), (0, 20), activating=((0, 5), (1, 20)))
+        | unready("b", (0, 25), activating=((1, 25),))
+        | unready("c", (1, 25)),
+        quiet=(4,),
+        fires={6: ({},), 12: ({},)},
+        says=(
+            "1 pod(s) of license-sidecar in namespace icap have not been ready for 5 minutes (15 where they wait "
+            "for a seat or for the app), for example a, b. They get no traffic. `license-sidecar status` in the "
+            "pod tells why."
+        ),
+    ),
+    Case(
+        "a rolling update in which some pod is always young calls nobody",
+        "LicenseNotActive",
+        rolling_update(pods=8, minutes=4),
+        quiet=tuple(range(1, 45)),
+    ),
+    Case(
+        "a pod that waits for a seat calls nobody for 15 minutes",
+        "LicenseNotActive",
+        unready("a", (0, 30), waiting=((1, 30),)),
+        quiet=(6, 10, 14),
+        fires={16: ({},)},
+    ),
+    Case(
+        "an app that takes 10 minutes to start calls nobody",
+        "LicenseNotActive",
+        unready("a", (0, 11), (1, 20), waiting_for_app=((1, 10), (0, 21))),
+        quiet=tuple(range(31)),
+    ),
+    Case(
+        "a pod that is gone calls nobody, however it ended",
+        "LicenseNotActive",
+        unready("a", (0, 4), ("stale", 1)) | unready("b", (1, 20)),
+        quiet=tuple(range(1, 15)),
+    ),
+    Case(
+        "it is over as soon as the pod is ready",
+        "LicenseNotActive",
+        unready("a", (0, 8), (1, 10)),
+        fires={7: ({},)},
+        quiet=(8, 9),
+    ),
+)
+
+REFUSED_CASES: Final = (
+    Case(
+        "an expired key: also while the app restarts because of it",
+        "LicenseRefused",
+        pod(
+            "a",
+            {
+                "ready": ((0, 20),),
+                REFUSED: ((1, 3), (0, 2), (1, 3), (0, 2), (1, 10)),
+                NO_SEATS: ((0, 20),),
+                EXPIRED: ((1, 5), (2, 15)),
+            },
+        ),
+        quiet=(1,),
+        fires={minute: ({},) for minute in (2, 4, 8, 9, 15)},
+        says=(
+            "1 pod(s) of license-sidecar in namespace icap got a final no: the key is unknown or expired, or the "
+            "deployment ID is not accepted. The server's own sentence is in `license-sidecar status`. Pods that "
+            "are still licensed go on; none that starts will get a licence."
+        ),
+    ),
+    Case(
+        "fifty pods are one alert",
+        "LicenseRefused",
+        {
+            name: values
+            for number in range(50)
+            for name, values in pod(
+                f"pod-{number}", {"ready": ((0, 9),), REFUSED: ((1, 9),), NO_SEATS: ((0, 9),)}
+            ).items()
+        },
+        fires={5: ({},)},
+    ),
+    Case(
+        "no seats is another alert's business",
+        "LicenseRefused",
+        pod("a", {"ready": ((0, 20),), REFUSED: ((1, 20),), NO_SEATS: (("1+1", 20),)}),
+        quiet=tuple(range(20)),
+    ),
+    Case(
+        "a refusal for an app that is licensed is grace",
+        "LicenseRefused",
+        pod("a", {"ready": ((1, 20),), REFUSED: ((0, 20),), NO_SEATS: ((0, 20),), EXPIRED: (("0+1", 20),)}),
+        quiet=tuple(range(20)),
+    ),
+    Case(
+        "a key that was replaced at once calls nobody",
+        "LicenseRefused",
+        pod("a", {"ready": ((0, 2), (1, 10)), REFUSED: ((1, 1), (0, 11)), NO_SEATS: ((0, 12),)}),
+        quiet=tuple(range(12)),
+    ),
+)
+
+NO_SEATS_CASES: Final = (
+    Case(
+        "all seats are taken by something that no record knows of",
+        "LicenseNoSeats",
+        pod("a", {"ready": ((0, 20),), REFUSED: ((1, 20),), WAITING: ((0, 20),), NO_SEATS: (("1+0.5", 20),)}),
+        quiet=(1, 4),
+        fires={6: ({},), 15: ({},)},
+        says=(
+            "1 pod(s) of license-sidecar in namespace icap have found no free seat for 5 minutes. Either there "
+            "are more pods than seats, or something that no seat record knows of has taken some: `license-sidecar"
+            " list` shows who has one."
+        ),
+    ),
+    Case(
+        "waiting does not count: a seat is about to become free",
+        "LicenseNoSeats",
+        pod("a", {"ready": ((0, 20),), REFUSED: ((0, 20),), WAITING: ((1, 20),), NO_SEATS: (("1+1", 20),)}),
+        quiet=tuple(range(20)),
+    ),
+    Case(
+        "a pod that was refused for a moment and waits since",
+        "LicenseNoSeats",
+        pod(
+            "a", {"ready": ((0, 20),), REFUSED: ((1, 1), (0, 19)), WAITING: ((0, 1), (1, 19)), NO_SEATS: (("1+1", 20),)}
+        ),
+        quiet=tuple(range(20)),
+    ),
+    Case(
+        "a sidecar that restarts meanwhile begins to count at 0 again",
+        "LicenseNoSeats",
+        pod("a", {"ready": ((0, 20),), REFUSED: ((1, 20),), WAITING: ((0, 20),), NO_SEATS: (("30+1", 8), ("0+1", 12))}),
+        fires={7: ({},), 9: ({},), 12: ({},)},
+    ),
+    Case(
+        "an expired key is no lack of seats",
+        "LicenseNoSeats",
+        pod("a", {"ready": ((0, 20),), REFUSED: ((1, 20),), WAITING: ((0, 20),), NO_SEATS: ((0, 20),)}),
+        quiet=tuple(range(20)),
+    ),
+)
+
+EXPIRY: Final = (
+    Case(
+        "20 days left",
+        "LicenseExpiringSoon",
+        pod("a", {EXPIRES: ((20 * DAY, 40),)}) | pod("b", {EXPIRES: ((300 * DAY, 40),)}),
+        quiet=(5,),
+        fires={20: ({},)},
+        says=(
+            "The licence of license-sidecar in namespace icap expires in 19d 23h 40m 0s. A renewed or another key"
+            " is needed by then."
+        ),
+    ),
+    Case("40 days left", "LicenseExpiringSoon", pod("a", {EXPIRES: ((40 * DAY, 40),)}), quiet=(20, 39)),
+    Case("6 days left are the other alert", "LicenseExpiringSoon", pod("a", {EXPIRES: ((6 * DAY, 40),)}), quiet=(39,)),
+    Case("nobody knows when", "LicenseExpiringSoon", pod("a", {EXPIRES: ((0, 40),)}), quiet=(20, 39)),
+    Case(
+        "6 days left",
+        "LicenseExpiryCritical",
+        pod("a", {EXPIRES: ((6 * DAY, 40),)}),
+        quiet=(5,),
+        fires={20: ({},)},
+        says=(
+            "The licence of license-sidecar in namespace icap expires in 5d 23h 40m 0s. Pods that start "
+            "afterwards are refused, and those that run lose their licence."
+        ),
+    ),
+    Case(
+        "it has expired",
+        "LicenseExpiryCritical",
+        pod("a", {EXPIRES: ((60, 40),)}),
+        fires={20: ({},)},
+        says=(
+            "The licence of license-sidecar in namespace icap has expired. Pods that start afterwards are "
+            "refused, and those that run lose their licence."
+        ),
+    ),
+    Case(
+        "8 days left, or nobody knows when",
+        "LicenseExpiryCritical",
+        pod("a", {EXPIRES: ((8 * DAY, 40),)}) | pod("b", {EXPIRES: ((0, 40),)}),
+        quiet=(20, 39),
+    ),
+    Case(
+        "during the rotation of the key two dates are told for a while",
+        "LicenseExpiryCritical",
+        pod("a", {EXPIRES: ((6 * DAY, 10), (300 * DAY, 30))}) | pod("b", {EXPIRES: ((300 * DAY, 40),)}),
+        quiet=(8, 16, 30),
+    ),
+)
+
+GRACE_ENDING: Final = (
+    Case(
+        "three hours of grace are left",
+        "LicenseGraceEndingSoon",
+        pod("a", {GRACE: ((3 * HOUR, 20),)}) | pod("b", {GRACE: ((23 * HOUR, 20),)}),
+        quiet=(3,),
+        fires={10: ({},)},
+        says=(
+            "The first pods of license-sidecar in namespace icap that serve on grace become unready in 2h 50m 0s."
+            " Until then what should confirm their licence must answer again: `license-sidecar status` tells what"
+            " that is."
+        ),
+    ),
+    Case(
+        "a grace that has just begun, or none",
+        "LicenseGraceEndingSoon",
+        pod("a", {GRACE: ((24 * HOUR, 20),)}) | pod("b", {GRACE: ((0, 20),)}),
+        quiet=(10, 19),
+    ),
+)
+
+ACTIVATION_ERRORS: Final = (
+    Case(
+        "the activation server answers nothing",
+        "LicenseActivationErrors",
+        pod("a", {ATTEMPTS: (("0+3", 30),), 'activation_failures_total{reason="timeout"}': (("0+3", 30),)}),
+        quiet=(3, 9),
+        fires={12: ({},), 25: ({},)},
+        says=(
+            "100% of the attempts of license-sidecar in namespace icap to get a licence have failed for 10 "
+            "minutes. Reasons: timeout."
+        ),
+    ),
+    Case(
+        "the app takes no licence: failures without a single request",
+        "LicenseActivationErrors",
+        pod("a", {ATTEMPTS: ((1, 30),), 'activation_failures_total{reason="app"}': (("0+2", 30),)}),
+        fires={20: ({},)},
+    ),
+    Case(
+        "one failure and a success, as after a hiccup",
+        "LicenseActivationErrors",
+        pod(
+            "a", {ATTEMPTS: ((0, 3), (2, 27)), 'activation_failures_total{reason="network"}': ((0, 3), (1, 3), (1, 24))}
+        ),
+        quiet=tuple(range(30)),
+    ),
+    Case(
+        "one failed attempt in a quiet fleet",
+        "LicenseActivationErrors",
+        pod("a", {ATTEMPTS: ((0, 3), (1, 27)), 'activation_failures_total{reason="network"}': ((0, 3), (1, 27))}),
+        quiet=tuple(range(30)),
+    ),
+    Case(
+        "a rolling update in which every pod is told to wait",
+        "LicenseActivationErrors",
+        pod("a", {ATTEMPTS: (("0+3", 40),), NO_SEATS: (("0+2", 40),), EXPIRED: ((0, 40),)}),
+        quiet=tuple(range(40)),
+    ),
+    Case(
+        "nothing is asked and nothing fails",
+        "LicenseActivationErrors",
+        pod("a", {ATTEMPTS: ((7, 30),), EXPIRED: ((3, 30),)}),
+        quiet=tuple(range(30)),
+    ),
+)
+
+CASES: Final = (*NOT_ACTIVE, *REFUSED_CASES, *NO_SEATS_CASES, *EXPIRY, *GRACE_ENDING, *ACTIVATION_ERRORS)

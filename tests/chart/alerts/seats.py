@@ -1,0 +1,293 @@
+"""Stories for the alerts about seats, the ledger, and sidecars that are not there."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from tests.chart.promtool import JOB, NAMESPACE, Case, Sample, Series, pod, timeline
+
+RELEASES: Final = 'release_failures_total{reason="timeout"}'
+RECLAIMS: Final = 'reclaims_total{result="failed"}'
+ORPHANS: Final = 'orphaned_seat_records{phase="active"}'
+HANDED_OVER: Final = 'orphaned_seat_records{phase="handover"}'
+SCANNED: Final = "last_reclaim_scan_success_timestamp_seconds"
+SCAN_FAILURES: Final = "reclaim_scan_failures_total"
+
+
+def checks(name: str, held: int, **beaten: Sample) -> Series:
+    """Return a pod that looks every 15 s (server: every day); ``beaten`` is the time of a check's last success."""
+    intervals = {"record": 15, "app": 15, "server": 86400}
+    made = pod(name, {"seat_held": ((held, 40),)})
+    for check, sample in beaten.items():
+        made |= pod(
+            name,
+            {
+                f'heartbeat_interval_seconds{{check="{check}"}}': ((intervals[check], 40),),
+                f'last_heartbeat_success_timestamp_seconds{{check="{check}"}}': (sample,),
+            },
+        )
+    return made
+
+
+def kube(name: str, *, sidecar: str = "", running: tuple[Sample, ...] = ((1, 40),), **more: str) -> Series:
+    """Return what kube-state-metrics tells of a pod of the app; ``sidecar``: ``native``, ``container`` or not there."""
+    of = f'namespace="{NAMESPACE}",pod="{name}",job="kube-state-metrics"'
+    made = {f'kube_pod_container_info{{{of},container="md-icapsrv"}}': timeline((1, 40))}
+    if sidecar == "native":
+        made[f'kube_pod_init_container_info{{{of},container="license-sidecar"}}'] = timeline((1, 40))
+    if sidecar == "container":
+        made[f'kube_pod_container_info{{{of},container="license-sidecar"}}'] = timeline((1, 40))
+    made[f'kube_pod_status_phase{{{of},phase="Running"}}'] = timeline(*running)
+    return made | {f"{metric}{{{of}}}": values for metric, values in more.items()}
+
+
+HEARTBEAT: Final = (
+    Case(
+        "the ledger takes no renewal",
+        "LicenseHeartbeatStale",
+        checks("a", 1, record=(60, 40), app=("50+60", 40), server=(100, 40)),
+        quiet=(2, 5),
+        fires={10: ({"check": "record"},)},
+        says=(
+            '1 pod(s) of license-sidecar in namespace icap hold a seat whose check "record" (record: the ledger; '
+            "app: its REST API; server: the activation server) has not succeeded for more than three intervals. "
+            "They go on serving, for a time."
+        ),
+    ),
+    Case(
+        "all beat, seen by a Prometheus that looks once a minute only",
+        "LicenseHeartbeatStale",
+        checks("a", 1, record=("46+60", 40), app=("31+60", 40), server=(100, 40)),
+        quiet=tuple(range(40)),
+    ),
+    Case(
+        "without a seat there is no record to renew",
+        "LicenseHeartbeatStale",
+        checks("a", 0, record=(60, 40), app=("50+60", 40), server=(100, 40)),
+        quiet=tuple(range(40)),
+    ),
+    Case(
+        "an adopted seat was never asked for, and a check that is off never succeeds",
+        "LicenseHeartbeatStale",
+        checks("a", 1, record=("50+60", 40), app=("50+60", 40), server=(0, 40))
+        | pod(
+            "b",
+            {
+                "seat_held": ((1, 40),),
+                'heartbeat_interval_seconds{check="server"}': ((0, 40),),
+                'last_heartbeat_success_timestamp_seconds{check="server"}': ((60, 40),),
+            },
+        ),
+        quiet=tuple(range(40)),
+    ),
+)
+
+RELEASE: Final = (
+    Case(
+        "releases of pods that changed their ID are not answered",
+        "LicenseReleaseFailing",
+        pod("a", {RELEASES: (("0+1", 40),), RECLAIMS: ((0, 40),)}),
+        quiet=(5, 14),
+        fires={18: ({},)},
+        says=(
+            "The activation server has not confirmed releases asked for by license-sidecar in namespace icap for "
+            "15 minutes. The seats stay taken and are tried again; none is forgotten."
+        ),
+    ),
+    Case(
+        "reclaims fail",
+        "LicenseReleaseFailing",
+        pod("a", {RELEASES: ((0, 40),), RECLAIMS: (("0+1", 40),)}),
+        fires={18: ({},)},
+    ),
+    Case(
+        "one failure that was mended by the next attempt",
+        "LicenseReleaseFailing",
+        pod("a", {RELEASES: ((0, 5), (1, 35)), RECLAIMS: ((0, 40),)}),
+        quiet=tuple(range(40)),
+    ),
+)
+
+
+def looks(name: str, orphans: tuple[Sample, ...], scanned: tuple[Sample, ...]) -> Series:
+    """Return what a sidecar saw in the ledger, and when."""
+    return pod(name, {ORPHANS: orphans, HANDED_OVER: ((0, 90),), SCANNED: scanned})
+
+
+ORPHAN: Final = (
+    Case(
+        "an orphan that nobody can release, seen by two sidecars, is one orphan",
+        "LicenseOrphans",
+        looks("a", ((0, 5), (1, 85)), (("0+60", 90),)) | looks("b", ((0, 5), (1, 85)), (("0+60", 90),)),
+        quiet=(6, 34),
+        fires={40: ({},)},
+        says=(
+            "1 seat record(s) seen by license-sidecar in namespace icap have had no owner for 30 minutes; usually"
+            " that takes two. `license-sidecar list` tells why they are kept."
+        ),
+    ),
+    Case(
+        "an orphan that was reclaimed after two minutes",
+        "LicenseOrphans",
+        looks("a", ((0, 5), (1, 2), (0, 83)), (("0+60", 90),)),
+        quiet=tuple(range(0, 90, 5)),
+    ),
+    Case(
+        "in a large fleet a sidecar shows for hours what it saw at its last turn",
+        "LicenseOrphans",
+        looks("a", ((1, 90),), ((0, 2), (120, 88))) | looks("b", ((0, 90),), (("0+60", 90),)),
+        quiet=tuple(range(0, 90, 5)),
+    ),
+)
+
+STALLED: Final = (
+    Case(
+        "no sidecar may list the ledger any more",
+        "LicenseReclaimStalled",
+        pod("a", {SCANNED: ((100, 60),), SCAN_FAILURES: (("0+2", 60),)}),
+        quiet=(9,),
+        fires={20: ({},)},
+        says=(
+            "No sidecar of license-sidecar in namespace icap has finished a scan of the ledger for 10 minutes or "
+            "more. Seats of pods that die stay taken until that works again."
+        ),
+    ),
+    Case(
+        "one sidecar fails, another scans",
+        "LicenseReclaimStalled",
+        pod("a", {SCANNED: ((0, 60),), SCAN_FAILURES: (("0+2", 60),)})
+        | pod("b", {SCANNED: (("0+60", 60),), SCAN_FAILURES: ((0, 60),)}),
+        quiet=tuple(range(0, 60, 5)),
+    ),
+    Case(
+        "reclaim.enabled is off: nothing is scanned, nothing fails",
+        "LicenseReclaimStalled",
+        pod("a", {SCANNED: ((0, 60),), SCAN_FAILURES: ((0, 60),)}),
+        quiet=tuple(range(0, 60, 5)),
+    ),
+    Case(
+        "the API server was away for two minutes",
+        "LicenseReclaimStalled",
+        pod("a", {SCANNED: (("0+60", 20), (1200, 3), ("1380+60", 37)), SCAN_FAILURES: ((0, 20), (2, 40))}),
+        quiet=tuple(range(0, 60, 2)),
+    ),
+)
+
+ABSENT: Final = (
+    Case(
+        "a native sidecar, an init container for Kubernetes, is no target",
+        "LicenseSidecarAbsent",
+        kube("a", sidecar="native"),
+        quiet=(5, 9),
+        fires={12: ({},)},
+        says=(
+            "1 pod(s) of license-sidecar in namespace icap have had no sidecar that Prometheus can ask for 10 "
+            "minutes. If it is not there at all, nobody gives their seats back."
+        ),
+    ),
+    Case(
+        "an app without any sidecar",
+        "LicenseSidecarAbsent",
+        kube("a"),
+        fires={12: ({},)},
+    ),
+    Case(
+        "a sidecar that does not answer is counted once, whatever kube-state-metrics says",
+        "LicenseSidecarAbsent",
+        kube("a", sidecar="container") | pod("a", {"up": ((1, 5), (0, 35))}) | pod("b", {"up": ((1, 40),)}),
+        quiet=(4, 10, 14),
+        fires={16: ({},)},
+    ),
+    Case(
+        "both kinds of sidecars answer",
+        "LicenseSidecarAbsent",
+        kube("a", sidecar="native")
+        | kube("b", sidecar="container")
+        | pod("a", {"up": ((1, 40),)})
+        | pod("b", {"up": ((1, 40),)}),
+        quiet=tuple(range(0, 40, 3)),
+    ),
+    Case(
+        "pods that have just started, are being deleted, or have ended",
+        "LicenseSidecarAbsent",
+        kube("young", sidecar="native", running=(("_", 30), (1, 10)))
+        | kube("deleted", sidecar="native", kube_pod_deletion_timestamp=timeline((1, 40)))
+        | kube("ended", sidecar="native", running=((0, 40),))
+        | pod("deleted", {"up": ((0, 40),)}),
+        quiet=tuple(range(0, 40, 3)),
+    ),
+    Case(
+        "a rolling update in which each new sidecar takes 2 minutes to be found",
+        "LicenseSidecarAbsent",
+        {
+            name: values
+            for number in range(10)
+            for name, values in (
+                kube(f"pod-{number}", sidecar="native", running=(("_", 3 * number), (1, 40)))
+                | pod(f"pod-{number}", {"up": (("_", 3 * number), (0, 2), (1, 40))})
+            ).items()
+        },
+        quiet=tuple(range(40)),
+    ),
+    Case(
+        "outside Kubernetes",
+        "LicenseSidecarAbsent",
+        {f'up{{job="{JOB}",instance="pod1:9480"}}': timeline((1, 3), (0, 37))},
+        quiet=(5, 12),
+        fires={14: ({},)},
+        says=(
+            "1 pod(s) of license-sidecar have had no sidecar that Prometheus can ask for 10 minutes. If it is not"
+            " there at all, nobody gives their seats back."
+        ),
+        namespace=False,
+    ),
+)
+
+
+def used(name: str, held: int, records: int, configured: int = 10, waiting: int = 0) -> Series:
+    """Return a sidecar that holds a seat or not, sees records in the ledger, and has been told of so many seats."""
+    return pod(
+        name,
+        {
+            "seat_held": ((held, 60),),
+            'seat_records{phase="active"}': ((records, 60),),
+            'seat_records{phase="activating"}': ((waiting, 60),),
+            "seats_configured": ((configured, 60),),
+            SCANNED: (("0+60" if records else 0, 60),),
+        },
+    )
+
+
+NEARLY_USED: Final = (
+    Case(
+        "nine of ten seats, some of them another workload's",
+        "LicenseSeatsNearlyUsed",
+        used("a", 1, 9) | used("b", 1, 9),
+        quiet=(10,),
+        fires={20: ({},)},
+        says=(
+            "90% of the configured seats are taken, as license-sidecar in namespace icap sees it. Another pod, or"
+            " a rolling update that starts new pods before old ones end, may find none."
+        ),
+    ),
+    Case(
+        "nobody scans the ledger: what the pods hold counts",
+        "LicenseSeatsNearlyUsed",
+        used("a", 1, 0, configured=2) | used("b", 1, 0, configured=2),
+        fires={20: ({},)},
+    ),
+    Case(
+        "eight of ten, and two that wait",
+        "LicenseSeatsNearlyUsed",
+        used("a", 1, 8, waiting=2),
+        quiet=tuple(range(0, 60, 5)),
+    ),
+    Case(
+        "nobody has said how many seats there are",
+        "LicenseSeatsNearlyUsed",
+        used("a", 1, 9, configured=0),
+        quiet=tuple(range(0, 60, 5)),
+    ),
+)
+
+CASES: Final = (*HEARTBEAT, *RELEASE, *ORPHAN, *STALLED, *ABSENT, *NEARLY_USED)
