@@ -43,7 +43,7 @@ class Missing(Exception):  # noqa: N818 - it is a state of the machine with a re
 
 def versions() -> list[str]:
     """Return the minor versions for which there is a module, oldest first."""
-    return sorted((folder.name for folder in MODULES.iterdir() if folder.is_dir()), key=lambda name: name.split("."))
+    return sorted((folder.name for folder in MODULES.iterdir() if folder.is_dir()), key=_numbers)
 
 
 class Binaries:
@@ -104,9 +104,10 @@ class Binaries:
 
         """
         missing = [name for name in names if self._found(name) is None]
-        if _assets() is not None:
+        assets = _assets()
+        if assets is not None:
             for name in names:
-                _say(f"{name}: {'from the cache or to be built' if name in missing else self._found(name)}")
+                self._tell_of_assets(assets / name)
         if not missing:
             return
         folder = self._cache()
@@ -122,6 +123,15 @@ class Binaries:
             return assets / name
         built = self._cache() / name if shutil.which("go") else None
         return built if built is not None and _runs(built) else None
+
+    def _tell_of_assets(self, program: Path) -> None:
+        """Say whether KUBEBUILDER_ASSETS has a program, and whether it is of the version that was asked for."""
+        if not _runs(program):
+            _say(f"KUBEBUILDER_ASSETS has no {program.name}: it comes from the cache or is built")
+            return
+        said = subprocess.run([program, "--version"], capture_output=True, text=True, check=False).stdout.strip()
+        wanted = "" if f"v{self.version}." in said else f", which is not the {self.version} that was asked for"
+        _say(f"{program.name} is that of KUBEBUILDER_ASSETS: {said or 'of an unknown version'}{wanted}")
 
     def _cache(self) -> Path:
         go = self._go()
@@ -230,12 +240,15 @@ def _say(text: str) -> None:
 
 
 def main() -> int:
-    """Build what is missing and tell where etcd is not."""
+    """Build what is missing, and say what cannot be built."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--version", default=DEFAULT_VERSION, help=f"one of {', '.join(versions())}")
     parser.add_argument("--with", dest="extra", action="append", choices=OPTIONAL, default=[], help="build that too")
     parser.add_argument("--where", action="store_true", help="print where each program is, build nothing")
     arguments = parser.parse_args()
+    if os.environ.get("LICENSE_SIDECAR_TEST_CLUSTER") == "existing":
+        _say("the tests use an existing cluster: nothing has to be built")
+        return 0
     try:
         binaries = Binaries(arguments.version)
         names = (*PROGRAMS, *arguments.extra)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import subprocess
 import sys
@@ -10,11 +11,12 @@ from pathlib import Path
 
 import httpx
 import pytest
+import yaml
 
 from tests.cluster.control_plane.accounts import claims
 from tests.cluster.control_plane.admin import Admin
 from tests.cluster.control_plane.api import ApiError, Object, wait_for
-from tests.cluster.control_plane.cluster import Cluster
+from tests.cluster.control_plane.cluster import Cluster, ExistingCluster
 from tests.cluster.control_plane.plane import ControlPlane
 from tests.cluster.control_plane.pods import APP, SIDECAR, terminated
 from tests.process.processes import ROOT
@@ -197,6 +199,45 @@ def test_a_kubeconfig_is_that_of_its_token(own_control_plane: ControlPlane, name
         assert refused(account.get, "namespaces", namespace).code == httpx.codes.FORBIDDEN
 
 
+@pytest.mark.parametrize("embedded", [True, False], ids=["data", "files"])
+def test_a_client_certificate_is_as_good_as_a_token(
+    own_control_plane: ControlPlane, tmp_path: Path, embedded: bool
+) -> None:
+    """A kubeconfig as kind and kubeadm write it makes its user the administrator of an existing cluster."""
+    certificate, key = own_control_plane.client_certificate("somebody", "system:masters")
+    content = {
+        "certificate-authority": own_control_plane.ca_file.read_bytes(),
+        "client-certificate": certificate,
+        "client-key": key,
+    }
+    fields = {f"{name}-data": base64.b64encode(value).decode() for name, value in content.items()}
+    if not embedded:
+        for name, value in content.items():
+            (tmp_path / name).write_bytes(value)
+        fields = {name: name for name in content}
+    trust = {name: fields.pop(name) for name in list(fields) if "authority" in name}
+    config = {
+        "clusters": [{"name": "kind", "cluster": {"server": own_control_plane.url, **trust}}],
+        "users": [{"name": "kind-user", "user": fields}],
+        "contexts": [{"name": "here", "context": {"cluster": "kind", "user": "kind-user"}}],
+        "current-context": "here",
+    }
+    (tmp_path / "config").write_text(yaml.safe_dump(config))
+    existing = ExistingCluster(tmp_path / "config", tmp_path)
+    try:
+        assert existing.version == own_control_plane.version
+        assert existing.environment() == own_control_plane.environment()
+        assert existing.ca_file.read_bytes() == own_control_plane.ca_file.read_bytes()
+        name = existing.admin.create_namespace()
+        with existing.admin.as_user(existing.admin.token(name, "default")) as account:
+            assert refused(account.get, "namespaces", name).code == httpx.codes.FORBIDDEN
+        with Admin.from_kubeconfig(existing.kubeconfig(tmp_path / "copy")) as copy:
+            copy.delete_namespace(name, wait=True)
+        assert existing.admin.find("namespaces", name) is None
+    finally:
+        existing.stop()
+
+
 def test_a_stopped_api_server_refuses_and_comes_back_with_everything(
     own_control_plane: ControlPlane, namespace: str
 ) -> None:
@@ -220,7 +261,7 @@ def test_a_paused_api_server_takes_connections_and_says_nothing(own_control_plan
 
 
 def test_a_forgotten_version_is_gone(own_control_plane: ControlPlane, namespace: str) -> None:
-    """After compaction and restart a watch from an old version, and the rest of a LIST in pages, are answered with 410."""
+    """After compaction and restart a watch from an old version is answered with 410, and so is the rest of a LIST."""
     admin = own_control_plane.admin
     for number in range(3):
         admin.create("leases", lease(f"seat-{number}"), namespace)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -96,9 +97,7 @@ class ServiceAccountFolder:
         (self.folder / "..data_tmp").replace(self.folder / "..data")
         before = self.folder / f"..turn-{self._turn - 1}"
         if before.is_dir():
-            for file in before.iterdir():
-                file.unlink()
-            before.rmdir()
+            shutil.rmtree(before)
 
     @property
     def token(self) -> str:

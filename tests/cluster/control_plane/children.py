@@ -41,6 +41,7 @@ class Child:
         self._paused = False
         tied = [sys.executable, "-I", "-S", "-c", _TIED, str(os.getpid())] if sys.platform == "linux" else []
         with self.log.open("ab") as log:
+            self._since = log.tell()
             self._popen = subprocess.Popen(
                 [*tied, *command],
                 stdin=subprocess.DEVNULL,
@@ -88,8 +89,8 @@ class Child:
             self._popen.terminate()
 
     def last_words(self) -> str:
-        """Return the end of its log."""
-        text = self.log.read_text("utf-8", "replace") if self.log.exists() else ""
+        """Return the end of its log, without what a predecessor of this name wrote."""
+        text = self.log.read_bytes()[self._since :].decode("utf-8", "replace")
         return f"the last that {self.name} wrote (exit code {self.code}):\n{text[-_TAIL:]}"
 
 

@@ -19,8 +19,6 @@ class Cluster:
     url: str
     ca_file: Path
     admin: Admin
-    ours = False
-    """Whether a test may stop it, make it hang and read its audit log."""
 
     @property
     def version(self) -> str:

@@ -23,8 +23,9 @@ _GROUPS: Final = {ADMIN: "system:masters", MANAGER: "", SCHEDULER: ""}
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """Files that the API server reads, and the token of each user in them."""
+    """Files that the API server reads, the token of each user in them, and who signs certificates."""
 
+    authority: trustme.CA
     ca_file: Path
     certificate_file: Path
     key_file: Path
@@ -39,6 +40,7 @@ def issue(folder: Path) -> Credentials:
     authority = trustme.CA()
     certificate = authority.issue_cert("127.0.0.1", "localhost", "kubernetes.default.svc")
     made = Credentials(
+        authority=authority,
         ca_file=folder / "ca.crt",
         certificate_file=folder / "server.crt",
         key_file=folder / "server.key",
@@ -60,6 +62,12 @@ def issue(folder: Path) -> Credentials:
         "".join(f'{token},{user},{user},"{_GROUPS[user]}"\n' for user, token in made.tokens.items())
     )
     return made
+
+
+def identity(authority: trustme.CA, user: str, group: str) -> tuple[bytes, bytes]:
+    """Return a client certificate that says who somebody is, and its key, both PEM."""
+    made = authority.issue_cert(common_name=user, organization_name=group)
+    return b"".join(blob.bytes() for blob in made.cert_chain_pems), made.private_key_pem.bytes()
 
 
 def kubeconfig(url: str, ca_file: Path, token: str, namespace: str = "default") -> dict[str, Any]:

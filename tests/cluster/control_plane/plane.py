@@ -7,50 +7,25 @@ ports that were free, keeps its state in one folder, and is ended by its id.
 from __future__ import annotations
 
 import json
-import random
 import shutil
-import socket
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final, Self
 
 import httpx
 
 from tests.cluster.binaries import DEFAULT_VERSION, Binaries
-from tests.cluster.control_plane import credentials
+from tests.cluster.control_plane import credentials, programs
 from tests.cluster.control_plane.admin import Admin
 from tests.cluster.control_plane.api import wait_for
 from tests.cluster.control_plane.children import Child, end_all
 from tests.cluster.control_plane.cluster import Cluster
+from tests.cluster.control_plane.ports import free_ports, listens
 
 READY_LIMIT: Final = 60.0
 ATTEMPTS: Final = 3
-ISSUER: Final = "https://kubernetes.default.svc"
-
-# Without a node most controllers have nothing to do. Left out on purpose: pod garbage collection, which would delete
-# the pods of nodes that nobody made, and the node life cycle, which would evict them.
-_CONTROLLERS: Final = (
-    *("namespace-controller", "serviceaccount-controller", "serviceaccount-token-controller"),
-    *("root-ca-certificate-publisher-controller", "garbage-collector-controller", "resourcequota-controller"),
-    *("deployment-controller", "replicaset-controller", "statefulset-controller", "job-controller"),
-    *("cronjob-controller", "ttl-after-finished-controller", "disruption-controller", "endpointslice-controller"),
-)
-
 _CLIENTS: Final = ("kube-controller-manager", "kube-scheduler")
-
-# Only what a token of a service account did: a test derives a Role from it. The controllers of the cluster itself
-# would fill the log.
-_AUDIT: Final[dict[str, Any]] = {
-    "apiVersion": "audit.k8s.io/v1",
-    "kind": "Policy",
-    "omitStages": ["RequestReceived"],
-    "rules": [
-        {"level": "None", "userGroups": ["system:serviceaccounts:kube-system"]},
-        {"level": "Metadata", "userGroups": ["system:serviceaccounts"]},
-        {"level": "None"},
-    ],
-}
 
 
 class ControlPlaneError(Exception):
@@ -63,8 +38,6 @@ class _PortTakenError(ControlPlaneError):
 
 class ControlPlane(Cluster):
     """One cluster without nodes, from ``start`` to ``stop`` or as a context manager."""
-
-    ours = True
 
     def __init__(
         self,
@@ -106,7 +79,7 @@ class ControlPlane(Cluster):
         self._secrets = credentials.issue(self.folder / "credentials")
         self.ca_file = self._secrets.ca_file
         self.admin_token = self._secrets.tokens[credentials.ADMIN]
-        (self.folder / "audit-policy.json").write_text(json.dumps(_AUDIT))
+        self._audit_policy = credentials.write_private(self.folder / "audit-policy.json", programs.AUDIT_POLICY)
         for attempt in range(1, ATTEMPTS + 1):
             try:
                 self._start()
@@ -181,7 +154,8 @@ class ControlPlane(Cluster):
 
     def audit(self, user: str) -> Iterator[dict[str, Any]]:
         """Yield what the API server logged about a user such as ``system:serviceaccount:ns:name``, oldest first."""
-        for line in self.audit_log.read_text().splitlines():
+        whole, _, _ = self.audit_log.read_text().rpartition("\n")  # the last line may still be being written
+        for line in whole.splitlines():
             event = json.loads(line)
             if event["user"]["username"] == user:
                 yield event
@@ -190,68 +164,50 @@ class ControlPlane(Cluster):
         """Write a kubeconfig, for the administrator or for whoever the token says."""
         return super().kubeconfig(path, token or self.admin_token, namespace)
 
+    def client_certificate(self, user: str, group: str) -> tuple[bytes, bytes]:
+        """Return a certificate that makes its owner this user of this group, and its key."""
+        return credentials.identity(self._secrets.authority, user, group)
+
     def _start(self) -> None:
-        self._api_port, self._etcd_port, peer_port = _free_ports(3)
+        self._api_port, self._etcd_port, peer_port = free_ports(3)
         self.url = f"https://127.0.0.1:{self._api_port}"
         if hasattr(self, "admin"):
             self.admin.close()
         self.admin = Admin(self.url, authority=self.ca_file.read_text(), token=self.admin_token)
         data = self.folder / "etcd"
         shutil.rmtree(data, ignore_errors=True)
-        client, peer = f"http://127.0.0.1:{self._etcd_port}", f"http://127.0.0.1:{peer_port}"
-        self._launch(
-            "etcd",
-            str(self._etcd_program),
-            *(f"--data-dir={data}", "--unsafe-no-fsync", "--logger=zap", "--log-level=warn"),
-            *(f"--listen-client-urls={client}", f"--advertise-client-urls={client}"),
-            *(f"--listen-peer-urls={peer}", f"--initial-advertise-peer-urls={peer}"),
-            f"--initial-cluster=default={peer}",
-        )
+        self._launch("etcd", programs.etcd(self._etcd_program, data, self._etcd_port, peer_port))
+        # An API server that finds no etcd tries again only after a second.
+        self._await("etcd", lambda: listens(self._etcd_port))
         self._launch_api_server()
         self._await_ready()
         self._launch_controllers()
         self._await("the default namespace", lambda: self.admin.namespace_is_ready("default"))
 
     def _launch_api_server(self) -> None:
-        self._launch(
-            "kube-apiserver",
-            str(self._programs["kube-apiserver"]),
-            f"--etcd-servers=http://127.0.0.1:{self._etcd_port}",
-            *("--bind-address=127.0.0.1", f"--secure-port={self._api_port}"),
-            # The Service "kubernetes" gets no endpoint: validation refuses loopback addresses there.
-            *("--advertise-address=127.0.0.1", "--endpoint-reconciler-type=none"),
-            *(f"--cert-dir={self.folder}", f"--tls-cert-file={self._secrets.certificate_file}"),
-            f"--tls-private-key-file={self._secrets.key_file}",
-            *("--authorization-mode=Node,RBAC", f"--token-auth-file={self._secrets.token_file}"),
-            f"--service-account-issuer={ISSUER}",
-            f"--service-account-key-file={self._secrets.signing_key_file}",
-            f"--service-account-signing-key-file={self._secrets.signing_key_file}",
-            *("--service-cluster-ip-range=10.96.0.0/16", "--allow-privileged"),
-            *(f"--audit-policy-file={self.folder / 'audit-policy.json'}", f"--audit-log-path={self.audit_log}"),
-            *self._extra,
+        command = programs.api_server(
+            self._programs["kube-apiserver"],
+            self._api_port,
+            self._etcd_port,
+            self._secrets,
+            audit_policy=self._audit_policy,
+            audit_log=self.audit_log,
         )
+        self._launch("kube-apiserver", [*command, *self._extra])
 
     def _launch_controllers(self) -> None:
-        self._launch_client(
-            "kube-controller-manager",
-            credentials.MANAGER,
-            f"--controllers={','.join(_CONTROLLERS)}",
-            "--use-service-account-credentials",
-            f"--root-ca-file={self.ca_file}",
-            f"--service-account-private-key-file={self._secrets.signing_key_file}",
-        )
-        if "kube-scheduler" in self._programs:
-            self._launch_client("kube-scheduler", credentials.SCHEDULER)
+        manager, scheduler = "kube-controller-manager", "kube-scheduler"
+        config = self._config(manager, credentials.MANAGER)
+        self._launch(manager, programs.controller_manager(self._programs[manager], config, self._secrets))
+        if scheduler in self._programs:
+            config = self._config(scheduler, credentials.SCHEDULER)
+            self._launch(scheduler, programs.scheduler(self._programs[scheduler], config))
 
-    def _launch_client(self, name: str, user: str, *flags: str) -> None:
-        config = self.folder / "credentials" / f"{name}.json"
-        credentials.write_private(config, credentials.kubeconfig(self.url, self.ca_file, self._secrets.tokens[user]))
-        # Port 0: nobody asks it for its metrics, and every port is one that may be taken.
-        self._launch(
-            name, str(self._programs[name]), f"--kubeconfig={config}", "--leader-elect=false", "--secure-port=0", *flags
-        )
+    def _config(self, name: str, user: str) -> Path:
+        content = credentials.kubeconfig(self.url, self.ca_file, self._secrets.tokens[user])
+        return credentials.write_private(self.folder / "credentials" / f"{name}.json", content)
 
-    def _launch(self, name: str, *command: str) -> None:
+    def _launch(self, name: str, command: Sequence[str]) -> None:
         self._children[name] = Child(name, command, self.folder)
 
     def _await_ready(self) -> None:
@@ -286,21 +242,3 @@ class ControlPlane(Cluster):
         # etcd last: an API server without one waits for it.
         for names in ((*_CLIENTS, "kube-apiserver"), ("etcd",)):
             end_all([self._children.pop(name) for name in names if name in self._children])
-
-
-def _free_ports(count: int) -> list[int]:
-    """Return ports that nobody listens on, below those that the kernel lends to clients.
-
-    While the API server is stopped, its port must not be lent to one of the clients that knock at it.
-    """
-    ports: list[int] = []
-    while len(ports) < count:
-        port = random.SystemRandom().randrange(15000, 32000)
-        with socket.socket() as probe:
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        if port not in ports:
-            ports.append(port)
-    return ports
