@@ -36,6 +36,7 @@ simulate: $(STAMP) ## storms over fleets of the unchanged agent on virtual time 
 
 docs: $(STAMP) ## write the pages that are made from the code
 	@$(BIN)/python docs/make_state_diagram.py
+	@$(BIN)/python docs/make_alert_table.py
 	@$(BIN)/license-sidecar check-config --docs > docs/settings.md
 
 demo: $(STAMP) ## watch a seat being taken, kept, given back, lost and reclaimed (INTERACTIVE=1 leaves it running)
