@@ -66,7 +66,8 @@ def issue(folder: Path) -> Credentials:
 
 def identity(authority: trustme.CA, user: str, group: str) -> tuple[bytes, bytes]:
     """Return a client certificate that says who somebody is, and its key, both PEM."""
-    made = authority.issue_cert(common_name=user, organization_name=group)
+    # The name is for nobody: without one trustme writes an empty critical extension, which Go refuses.
+    made = authority.issue_cert("client.invalid", common_name=user, organization_name=group)
     return b"".join(blob.bytes() for blob in made.cert_chain_pems), made.private_key_pem.bytes()
 
 
