@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from contextlib import aclosing
 from dataclasses import dataclass
 from random import Random
 from typing import Protocol
@@ -38,6 +39,7 @@ from sidecar.ports import (
     Ledger,
     Observer,
     Outcome,
+    OwnPod,
     RestartFile,
     Target,
 )
@@ -69,6 +71,8 @@ class Ports:
     keys: Keys
     restart_file: RestartFile
     observer: Observer
+    pod: OwnPod | None = None
+    """None outside Kubernetes."""
 
 
 class Agent:
@@ -104,8 +108,11 @@ class Agent:
         self._restart_file(self._ports.restart_file.remove)
         self.feed(events.Tick(luck=self._random.random()))
 
-    def stop(self, deadline: float, *, release: bool) -> None:
-        """Tell the machine to end by ``deadline`` (loop time); ``finished`` brings the exit code."""
+    def stop(self, deadline: float, *, release: bool | None) -> None:
+        """Tell the machine to end by ``deadline`` (loop time); ``finished`` brings the exit code.
+
+        ``release`` None: it finds out first whether the pod ends (rule 18).
+        """
         self.feed(events.Stop(deadline=deadline, release=release, luck=self._random.random()))
 
     def feed(self, event: Event) -> None:
@@ -162,6 +169,19 @@ class Agent:
                 self.feed(events.Knocked(trouble=trouble, luck=self._random.random()))
             self._ports.observer.turned("port", interval + 30.0)
             await asyncio.sleep(interval)
+
+    async def watch_pod(self, limit: float) -> None:
+        """Watch our own pod for ever; it must tell something at least once in ``limit`` seconds (``/livez``)."""
+        if self._ports.pod is None:
+            raise AssertionError("there is no pod to watch")
+        self._ports.observer.turned("pod", limit)
+        async with aclosing(self._ports.pod.follow()) as reports:
+            async for report in reports:
+                if isinstance(report, LedgerOutage):
+                    self.feed(events.PodUnseen(message=str(report), luck=self._random.random()))
+                else:
+                    self.feed(events.PodSeen(report=report, luck=self._random.random()))
+                self._ports.observer.turned("pod", limit)
 
     async def _pause(self, wanted: asyncio.Event, seconds: float) -> None:
         handle = self._loop.call_later(seconds, wanted.set)
@@ -229,7 +249,11 @@ class Agent:
                 except Conflict as conflict:
                     return events.WriteLost(op=op, current=conflict.current)
                 except LedgerOutage as outage:
-                    return events.LedgerFailed(op=op, message=str(outage))
+                    return events.LedgerFailed(op=op, message=str(outage), retry_after=outage.retry_after)
+            case commands.LookAtPod():
+                return await self._look_at_pod(op)
+            case commands.Knock():
+                return await self._knock(op)
             case commands.Activate() | commands.Deactivate() as command:
                 try:
                     return await self._ask_server(op, command)
@@ -251,7 +275,22 @@ class Agent:
                 except AppOutage as outage:
                     return events.AppFailed(op=op, trouble=outage.trouble, message=str(outage), sent=outage.sent)
 
-    async def _ask_ledger(self, op: int, command: commands.LedgerCommand) -> Answer:
+    async def _look_at_pod(self, op: int) -> Answer:
+        if self._ports.pod is None:
+            raise AssertionError("there is no pod to look at")
+        try:
+            return events.PodLooked(op=op, report=await self._ports.pod.look())
+        except LedgerOutage as outage:
+            return events.PodUnanswered(op=op, message=str(outage))
+
+    async def _knock(self, op: int) -> Answer:
+        try:
+            await self._ports.app.knock()
+        except AppOutage as outage:
+            return events.PortTried(op=op, refused=outage.trouble is AppTrouble.REFUSED)
+        return events.PortTried(op=op, refused=False)
+
+    async def _ask_ledger(self, op: int, command: commands.ListOwn | commands.Write | commands.Erase) -> Answer:
         ledger = self._ports.ledger
         match command:
             case commands.ListOwn():
@@ -284,7 +323,7 @@ class Agent:
                 answer = await self._ports.server.deactivate(key, identity.deployment_id)
                 return events.Deactivated(op=op, unknown=answer is Deactivation.UNKNOWN)
 
-    async def _ask_app(self, op: int, command: commands.AppCommand) -> Answer:
+    async def _ask_app(self, op: int, command: commands.AskApp | commands.Upload | commands.ActivateByApp) -> Answer:
         app = self._ports.app
         match command:
             case commands.AskApp():
@@ -308,7 +347,9 @@ _NAMES: dict[type, tuple[Target, str]] = {
     commands.Erase: (Target.LEDGER, "erase"),
     commands.Activate: (Target.ACTIVATION_SERVER, "activate"),
     commands.Deactivate: (Target.ACTIVATION_SERVER, "deactivate"),
+    commands.LookAtPod: (Target.LEDGER, "pod"),
     commands.AskApp: (Target.APP, "report"),
+    commands.Knock: (Target.APP, "knock"),
     commands.Upload: (Target.APP, "upload"),
     commands.ActivateByApp: (Target.APP, "activate"),
 }
@@ -318,7 +359,7 @@ def _outcome(answer: Answer) -> Outcome:
     match answer:
         case events.ActivationDeclined() | events.UploadDeclined() | events.WriteLost():
             return Outcome.REFUSED
-        case events.ServerFailed() | events.LedgerFailed() | events.AppFailed():
+        case events.ServerFailed() | events.LedgerFailed() | events.AppFailed() | events.PodUnanswered():
             return Outcome.RETRYABLE
         case _:
             return Outcome.OK

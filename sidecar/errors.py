@@ -77,7 +77,16 @@ class AppOutage(Retryable):
 
 
 class LedgerOutage(Retryable):
-    """The ledger cannot be read or written now."""
+    """The ledger cannot be read or written now; ``retry_after`` is its wish in seconds, or None.
+
+    ``lasting``: somebody has to change something first (a Role, an address), so trying again at once is pointless.
+    """
+
+    def __init__(self, message: str, *, retry_after: float | None = None, lasting: bool = False) -> None:
+        """Keep what the caller decides by."""
+        super().__init__(message)
+        self.retry_after = retry_after
+        self.lasting = lasting
 
 
 class ActivationRefused(Refused):

@@ -31,6 +31,8 @@ MARGIN: Final = 0.25
 """Part of the budget, in seconds, for what comes after the machine's last command."""
 LOOP: Final = "event loop"
 _PULSE: Final = 5.0
+_POD_LIMIT: Final = 400.0
+"""Seconds: a watch of the pod is renewed after at most 240 s, jittered, and its outages are told more often."""
 
 
 class Web(Protocol):
@@ -42,7 +44,7 @@ class Web(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Life:
-    """Everything that lives in one process. ``release`` False: a stop leaves the seat as it is."""
+    """Everything that lives in one process."""
 
     agent: Agent
     reclaimer: Reclaimer | None
@@ -51,11 +53,15 @@ class Life:
     budget: float
     drain: float = 0.0
     """Seconds for which the stop may wait for the app to end first; the budget counts from then."""
-    release: bool
+    release: bool | None
+    """Whether a stop gives the seat back; None: if the pod ends (rule 18)."""
     key_interval: float = 5.0
     port_interval: float | None = 1.0
     """None where the app is not asked at all."""
     watches_keys: bool = True
+    watches_pod: bool = False
+    telling: Callable[[], Awaitable[None]] | None = None
+    """An endless loop that tells others what happened; it goes on to the end of the process."""
     listening: Callable[[int], None]
     """Called with the port once probes are answered."""
     bug: Callable[[BaseException], None]
@@ -103,6 +109,8 @@ async def run(life: Life, signals: StopSignals) -> NoReturn:
             life.agent.start(ops, life.reclaimer)
             senses = ops.create_task(_sense(life), name="senses")
             ops.create_task(_stop(life, arrivals, senses), name="stop")
+            if life.telling is not None:
+                ops.create_task(_endless("events", life.telling()), name="events")
             life.leave(await life.agent.finished)
     except* Exception as group:  # noqa: BLE001 - a bug: nothing is released, the record is kept, the restart adopts it
         life.bug(group)
@@ -122,6 +130,8 @@ def _loops(life: Life) -> list[tuple[str, Awaitable[None]]]:
         loops.append(("keys", life.agent.watch_keys(life.key_interval)))
     if life.port_interval is not None:
         loops.append(("port", life.agent.watch_port(life.port_interval)))
+    if life.watches_pod:
+        loops.append(("pod", life.agent.watch_pod(_POD_LIMIT)))
     if life.reclaimer is not None:
         loops.append(("reclaimer", life.reclaimer.run(life.agent.feed)))
         loops.append(("prospects", life.reclaimer.watch_prospects(life.agent.feed)))
@@ -144,7 +154,7 @@ async def _stop(life: Life, arrivals: asyncio.Queue[int], senses: asyncio.Task[N
     loop = asyncio.get_running_loop()
     deadline = loop.time() + life.drain + max(life.budget - MARGIN, life.budget / 2)
     senses.cancel()
-    for name in ("keys", "port", "reclaimer", "pulse", LOOP):
+    for name in ("keys", "port", "pod", "reclaimer", "pulse", LOOP):
         life.observer.ended(name)
     if life.watches_keys and life.agent.state.key.snapshot is None:
         # Told to stop before the first look at the keys: without them the seat of an earlier life could not go back.

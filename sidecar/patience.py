@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 ATTEMPTS: Final = 3
+_PATIENCE: Final = 1.0
+"""Seconds: a ledger that wishes for a longer pause is an outage, for the machine to wait out."""
 _BASE: Final = 0.05
 """Seconds: three attempts must fit into a shutdown of two seconds."""
 
@@ -63,9 +65,12 @@ class PatientLedger:
     async def _patiently(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:
         try:
             return await call(*arguments)
-        except LedgerOutage:
-            pass  # what follows is no part of handling this failure
-        await self._sleep(self._pause(1))
+        except LedgerOutage as outage:
+            wish = outage.retry_after or 0.0
+            if outage.lasting or wish > _PATIENCE:
+                raise
+            # What follows is no part of handling this failure.
+        await self._sleep(max(self._pause(1), wish))
         return await self._again(call, *arguments)
 
     async def _again(self, call: Callable[..., Awaitable[T]], *arguments: Any) -> T:

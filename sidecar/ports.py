@@ -4,14 +4,15 @@ An adapter knows one outside thing, one call is one attempt with a total time-ou
 ``sidecar.errors`` (``from`` the library's own). Cancelling a call must be safe at any await.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from enum import StrEnum
 from typing import Protocol
 
 from sidecar.core.commands import Notice
-from sidecar.core.facts import AppReport, KeySnapshot, Licence
+from sidecar.core.facts import AppReport, KeySnapshot, Licence, PodReport
 from sidecar.core.records import Listing, Owner, Phase, SeatRecord, Sight, Stored
 from sidecar.core.state import State
+from sidecar.errors import LedgerOutage
 from sidecar.secrets import Secret
 
 
@@ -77,8 +78,31 @@ class Owners(Protocol):
     async def look(self, owner: Owner) -> Sight:
         """Look at one owner. Raises ``LedgerOutage`` where looking itself fails."""
 
+    async def glance(self, owners: Sequence[Owner]) -> Mapping[str, Sight]:
+        """Look at many at once, cheaply, and return who certainly lives, by uid; all others need a look of their own.
+
+        May be empty where single looks are cheap. Raises ``LedgerOutage``.
+        """
+
     async def sees_itself(self) -> bool:
         """Prove that we can see: our own instance must be visible, or nobody else's absence means anything."""
+
+
+class OwnPod(Protocol):
+    """Our own pod, as the API server knows it (rules 15, 17 and 18)."""
+
+    async def look(self) -> PodReport:
+        """Look now; a pod that does not exist is reported as such. Raises ``LedgerOutage``."""
+
+    def follow(self) -> AsyncGenerator[PodReport | LedgerOutage, None]:
+        """Yield the pod now and after each change, and why it cannot be seen while that is so, until closed."""
+
+
+class PodJournal(Protocol):
+    """Where our pod's events are kept, for people who ask Kubernetes first."""
+
+    async def post(self, reason: str, note: str, *, warning: bool) -> None:
+        """Add an event: ``reason`` is one word, ``note`` a sentence. Raises ``LedgerOutage``."""
 
 
 class Keys(Protocol):
@@ -107,6 +131,20 @@ class Target(StrEnum):
     ACTIVATION_SERVER = "activation_server"
     APP = "app"
     LEDGER = "ledger"
+    """In Kubernetes this is the API server, and counted as such."""
+
+
+class WatchEnd(StrEnum):
+    """Why a watch began anew before its time (the label ``reason`` of ``watch_restarts_total``)."""
+
+    CLOSED = "closed"
+    """The API server hung up before the time that it was given."""
+    GONE = "gone"
+    """410: the version that it went on from is history."""
+    NETWORK = "network"
+    """No connection, or one that fell silent."""
+    PROTOCOL = "protocol"
+    """An answer that makes no sense, or a refusal."""
 
 
 class Outcome(StrEnum):
@@ -149,6 +187,9 @@ class Observer(Protocol):
 
     def reclaimed(self, record: SeatRecord, result: ReclaimResult, why: str) -> None:
         """Take note of an attempt to reclaim somebody else's seat."""
+
+    def watch_ended(self, why: WatchEnd) -> None:
+        """Take note of a watch of the API server that begins anew."""
 
     def turned(self, loop: str, limit: float) -> None:
         """Take note that a loop of ours has turned and will turn again within ``limit`` seconds (``/livez``)."""

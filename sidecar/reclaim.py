@@ -8,7 +8,7 @@ judging others must not reach our own seat. It never touches a record of its own
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
 from random import Random
@@ -158,12 +158,8 @@ class Reclaimer:
                 await asyncio.sleep(self._rules.lease / 4)
 
     async def _looked_at(self, listing: Listing) -> list[Judged]:
-        now, scope = self._loop.time(), self.scope()
-        return [
-            await self._judge(stored, scope, now, seen_here=True)
-            for stored in listing.records
-            if outside(stored.record, scope) is None
-        ]
+        scope = self.scope()
+        return await self._judge_all([it for it in listing.records if outside(it.record, scope) is None])
 
     def _prospects(self, judged: Iterable[Judged]) -> ProspectsSeen:
         # Rule 14 speaks of this key's seats: those of a former key have a quota of their own.
@@ -205,8 +201,7 @@ class Reclaimer:
         self._known, self._current = keys.known(), frozenset((keys.current,) if keys.current else ())
         listing = await self._ledger.list()
         seen_here = await self._owners.sees_itself()
-        scope, now = self.scope(), self._loop.time()
-        judged = [await self._judge(stored, scope, now, seen_here=seen_here) for stored in listing.records]
+        judged = await self._judge_all(listing.records, seen_here=seen_here)
         self.releaser.forget(it.name for it in listing.records)
         self._report(judged)
         return Scan(tuple(judged), listing.strays)
@@ -222,16 +217,30 @@ class Reclaimer:
         for name in names:
             stored = await self._ledger.read(name)
             if stored is not None:
-                judged.append(await self._judge(stored, scope, self._loop.time(), seen_here=seen_here))
+                judged.append(await self._judge(stored, scope, self._loop.time(), seen_here=seen_here, alive={}))
         return Scan(tuple(judged))
 
-    async def _judge(self, stored: Stored, scope: Scope, now: float, *, seen_here: bool) -> Judged:
+    async def _judge_all(self, records: Sequence[Stored], *, seen_here: bool = True) -> list[Judged]:
+        # Seen before anything is asked: however long that takes, these versions were there now.
+        now, scope = self._loop.time(), self.scope()
+        for stored in records:
+            self.releaser.see(stored, now)
+        alive = await self._owners.glance([it.record.owner for it in records]) if seen_here else {}
+        return [await self._judge(stored, scope, now, seen_here=seen_here, alive=alive) for stored in records]
+
+    async def _judge(
+        self, stored: Stored, scope: Scope, now: float, *, seen_here: bool, alive: Mapping[str, Sight]
+    ) -> Judged:
         seen = self.releaser.see(stored, now)
         if not seen_here:
             owner = Sight(Standing.UNPROVEN, "our own instance cannot be seen, so nobody's absence means anything")
         else:
-            owner = await self._owners.look(stored.record.owner)
+            owner = alive.get(stored.record.owner.uid) or await self._owners.look(stored.record.owner)
         judgement = judge(stored, seen, owner, now, scope)
+        if not seen_here and judgement.verdict is Verdict.RECLAIM:
+            judgement = Judgement(
+                Verdict.REPORT, owner.why
+            )  # not even what was handed over: we may be in a wrong place
         due_at = self.releaser.due_at(stored.name)
         if judgement.verdict is Verdict.RECLAIM and due_at is not None and due_at > now:
             why = "a second look is due: a request may be late, or the answer was 404"

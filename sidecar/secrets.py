@@ -38,7 +38,10 @@ _NAMED: Final = (
 )
 # user:password@ of an address
 _USER: Final = r"(?P<scheme>://)[^\s/?#\"'<>@]+(?:@[^\s/?#\"'<>@]+)*(?=@)"
-_PATTERNS: Final = f"{_KEY_SHAPE}|{_NAMED}|{_USER}"
+# A JSON web token (RFC 7519), as service accounts have: it begins with the base64 of `{"` and rotates, so it is not
+# registered.
+_WEB_TOKEN: Final = r"\beyJ[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)*"  # noqa: S105 - a pattern of tokens
+_PATTERNS: Final = f"{_KEY_SHAPE}|{_NAMED}|{_USER}|{_WEB_TOKEN}"
 _SHORTEST: Final = 4
 """A shorter secret is none, and masking it would leave no readable line."""
 _SHORTEST_PART: Final = 8

@@ -13,18 +13,15 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
-from typing import NoReturn
+from typing import NoReturn, assert_never
 
 from sidecar import __version__
 from sidecar.adapters.activation_server import HttpActivationServer
-from sidecar.adapters.disk_thread import DiskThread
-from sidecar.adapters.file_instances import FileInstances
-from sidecar.adapters.file_ledger import FileLedger
 from sidecar.adapters.icap_server import IcapServer
 from sidecar.adapters.key_ring import KeyRing, read_secret_file
 from sidecar.adapters.restart_file import FolderRestartFile
 from sidecar.agent import Agent, Ports
-from sidecar.config import Config, Rotation
+from sidecar.config import Config, LedgerKind, Rotation
 from sidecar.core.policy import IdSource, Mode, Policy, ReleaseOnStop
 from sidecar.core.reasons import AppTrouble
 from sidecar.core.records import Owner
@@ -32,9 +29,9 @@ from sidecar.core.servers import normalise
 from sidecar.core.state import State
 from sidecar.core.view import View
 from sidecar.errors import AppOutage, Misconfigured
+from sidecar.ledgers import Opened, open_ledger
 from sidecar.lifecycle import Life
-from sidecar.patience import PatientLedger
-from sidecar.ports import ActivationServer, Ledger, Observer
+from sidecar.ports import ActivationServer, Observer
 from sidecar.reclaim import Reclaimer
 from sidecar.releaser import Rules
 from sidecar.secrets import Secret
@@ -48,7 +45,7 @@ def pod_deployment_id(uid: str) -> str:
     return f"MDLS{sha256(uid.encode()).hexdigest()[:32].upper()}"
 
 
-def policy_of(config: Config, owner: Owner) -> Policy:
+def policy_of(config: Config, owner: Owner, *, watches_pod: bool = False) -> Policy:
     """Return what the core needs of the settings."""
     source = config.deployment_id.source
     given = {IdSource.POD: pod_deployment_id(owner.uid), IdSource.FIXED: config.deployment_id.value}.get(source, "")
@@ -74,6 +71,7 @@ def policy_of(config: Config, owner: Owner) -> Policy:
         unreachable_after=config.app.unreachable_after,
         restart_after=config.refused.restart_app_after,
         drain=config.shutdown.drain,
+        watches_pod=watches_pod,
         require=config.readiness.require,
     )
 
@@ -108,35 +106,14 @@ def app(config: Config) -> IcapServer:
     )
 
 
-@dataclass(frozen=True, slots=True)
-class Shared:
-    """What commands and the agent need of the ledger's side: who we are, the records, and the keys."""
-
-    instances: FileInstances
-    ledger: Ledger
-    keys: KeyRing
-    random: Random
-
-
-def shared(config: Config, *, enter: bool) -> Shared:
-    """Open ledger and keys; ``enter``: become an instance (``run``), else only look on (an operator's command).
-
-    Raises ``Misconfigured`` (another process has our name, the folder is unusable) or ``LedgerOutage``.
-    """
-    disk = DiskThread("ledger")
-    folder = config.ledger.dir
-    instances = FileInstances.enter(folder, config.pod.name, disk) if enter else FileInstances(folder, disk)
-    random = Random()  # noqa: S311 - jitter, not cryptography
-    ledger = PatientLedger(FileLedger(folder, disk), random, asyncio.sleep)
-    return Shared(instances, ledger, KeyRing(config.key.dir), random)
-
-
 def reclaimer(
     config: Config,
-    parts: Shared,
+    opened: Opened,
+    keys: KeyRing,
     uid: str,
     observer: Observer,
     *,
+    random: Random,
     server: ActivationServer | None = None,
     unproven: bool = False,
 ) -> Reclaimer:
@@ -152,12 +129,12 @@ def reclaimer(
     )
     return Reclaimer(
         rules,
-        ledger=parts.ledger,
-        owners=parts.instances,
+        ledger=opened.ledger,
+        owners=opened.owners,
         server=activation_server(config) if server is None else server,
-        keys=parts.keys,
+        keys=keys,
         observer=observer,
-        random=parts.random,
+        random=random,
         wall=time.time,
     )
 
@@ -179,16 +156,32 @@ async def desk(config: Config, *, unproven: bool = False, logs: bool = False) ->
     from sidecar.observe.bystander import Bystander  # noqa: PLC0415 - a running sidecar has observers of its own
     from sidecar.observe.narrator import Narrator  # noqa: PLC0415 - the same
 
-    parts, server = shared(config, enter=False), activation_server(config)
     observer = Bystander(Narrator(asyncio.get_running_loop().time) if logs else None)
+    random = Random()  # noqa: S311 - jitter, not cryptography
+    opened = open_ledger(config, observer, random, enter=False)
+    keys, server = KeyRing(config.key.dir), activation_server(config)
     # Unique, for the claims of a command that was killed are not its successor's.
     uid = f"operator-{config.pod.name}-{os.getpid()}-{os.urandom(3).hex()}"
     try:
-        yield Desk(parts.keys, reclaimer(config, parts, uid, observer, server=server, unproven=unproven))
+        made = reclaimer(config, opened, keys, uid, observer, random=random, server=server, unproven=unproven)
+        yield Desk(keys, made)
     finally:
         await server.aclose()
-        parts.keys.close()
-        parts.instances.close()
+        keys.close()
+        await opened.close()
+
+
+def _release(config: Config, *, kubernetes: bool) -> bool | None:
+    """Return whether a stop gives the seat back; None: the own pod decides (rule 18)."""
+    match config.shutdown.release:
+        case ReleaseOnStop.NEVER:
+            return False
+        case ReleaseOnStop.ALWAYS:
+            return True
+        case ReleaseOnStop.AUTO:
+            return None if kubernetes else True
+        case other:
+            assert_never(other)
 
 
 class _Source:
@@ -224,37 +217,49 @@ def life(
     from sidecar.observe.metrics import Metrics  # noqa: PLC0415 - the operator's commands have no metrics
     from sidecar.observe.narrator import Narrator  # noqa: PLC0415 - the same
     from sidecar.observe.observers import Observers  # noqa: PLC0415 - the same
+    from sidecar.observe.pod_events import PodEvents  # noqa: PLC0415 - the same
     from sidecar.observe.pulses import Pulses  # noqa: PLC0415 - the same
     from sidecar.observe.web import Web  # noqa: PLC0415 - aiohttp is the heaviest of all
 
     online = config.mode is Mode.ONLINE
-    parts = shared(config, enter=online)
-    owner = parts.instances.owner if online else Owner(pod=config.pod.name, uid="")
+    kubernetes = online and config.ledger.kind is LedgerKind.KUBERNETES
     loop = asyncio.get_running_loop()
+    random = Random()  # noqa: S311 - jitter, not cryptography
     pulses = Pulses(loop.time)
-    policy = policy_of(config, owner)
-    metrics = Metrics(__version__, shutdown_budget=config.shutdown.budget, clock=loop.time)
+    metrics = Metrics(__version__, shutdown_budget=config.shutdown.budget, kubernetes=kubernetes, clock=loop.time)
     observers = Observers(metrics, Narrator(loop.time), pulses)
+    opened = open_ledger(config, observers, random, enter=online)
+    owner = opened.owner if online else Owner(pod=config.pod.name, uid="")
+    events = None
+    if opened.journal is not None:
+        events = PodEvents(opened.journal, loop.time)
+        observers.tell_pod(events)
+    keys = KeyRing(config.key.dir)
+    policy = policy_of(config, owner, watches_pod=kubernetes)
     ports = Ports(
-        ledger=parts.ledger,
+        ledger=opened.ledger,
         server=activation_server(config),
         app=app(config),
-        keys=parts.keys,
+        keys=keys,
         restart_file=FolderRestartFile(config.refused.dir),
         observer=observers,
+        pod=opened.pod,
     )
-    agent = Agent(policy, ports, random=parts.random, wall=time.time)
+    agent = Agent(policy, ports, random=random, wall=time.time)
+    reclaims = online and config.reclaim.enabled
     asks = config.mode is not Mode.OFF and config.deployment_id.source is not IdSource.POD
     return Life(
         agent=agent,
-        reclaimer=reclaimer(config, parts, owner.uid, observers) if online and config.reclaim.enabled else None,
+        reclaimer=reclaimer(config, opened, keys, owner.uid, observers, random=random) if reclaims else None,
         web=Web(config.http.port, _Source(agent), metrics, pulses),
         observer=observers,
         budget=config.shutdown.budget,
         drain=config.shutdown.drain,
-        release=online and config.shutdown.release is not ReleaseOnStop.NEVER,
+        release=_release(config, kubernetes=kubernetes) if online else False,
         port_interval=1.0 if asks else None,
         watches_keys=online,
+        watches_pod=kubernetes,
+        telling=events.run if events is not None else None,
         listening=listening,
         bug=bug,
         leave=leave,

@@ -19,7 +19,8 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib.util import find_spec
+from importlib.machinery import ModuleSpec, PathFinder
+from importlib.util import find_spec, module_from_spec
 from typing import Final
 
 LEFT_OUT: Final = ("click", "rich", "pygments")
@@ -60,6 +61,37 @@ def light_aiohttp() -> Iterator[None]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
+
+
+@contextmanager
+def bare_packages(*names: str) -> Iterator[None]:
+    """Import modules of these packages inside the block without running the packages' own ``__init__``.
+
+    kubernetes_asyncio's three would load 860 modules for the one that is wanted: 39 MiB and 0.7 s against 0.2 MiB and
+    5 ms (measured with everything else of ``run`` loaded). The names are those of the packages, outermost first. They
+    are stood in for by empty packages with the same search path, which are taken away again: whoever imports the
+    package later gets the real one. A package that is loaded already, or is none, is left alone: then the ordinary
+    import runs. To be used as ``lean``.
+    """
+    made: list[str] = []
+    for name in names:
+        parent = sys.modules.get(name.rpartition(".")[0])
+        if name in sys.modules:
+            continue
+        spec = PathFinder.find_spec(name, None if parent is None else list(parent.__path__))
+        if spec is None or spec.submodule_search_locations is None:
+            break
+        package = module_from_spec(ModuleSpec(name, None, is_package=True))
+        package.__path__ = list(spec.submodule_search_locations)
+        sys.modules[name] = package
+        made.append(name)
+    try:
+        yield
+    finally:
+        for name in made:
+            sys.modules.pop(name, None)
+        for name in [it for it in sys.modules if made and it.startswith(f"{made[0]}.")]:
+            del sys.modules[name]
 
 
 def remember_absent(*names: str) -> None:

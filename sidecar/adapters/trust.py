@@ -38,6 +38,13 @@ def server_trust(ca_file: Path | None) -> ssl.SSLContext:
     return context
 
 
+def cluster_trust(ca_file: Path) -> ssl.SSLContext:
+    """Trust the cluster's own authority alone, whatever the system trusts. Raises ``OSError`` if it is unusable."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    _add(context, ca_file)
+    return context
+
+
 def app_trust(host: str, ca_file: Path | None) -> ssl.SSLContext:
     """Trust ``ca_file`` alone where it is given; else anybody on a loopback address; else the system's authorities.
 

@@ -16,7 +16,7 @@ from typing import Any
 
 from sidecar.cli.options import add_settings, load
 from sidecar.cli.table import aligned
-from sidecar.config import SETTINGS, Config
+from sidecar.config import SETTINGS, Config, LedgerKind
 from sidecar.errors import Misconfigured
 from sidecar.exit_codes import CONFIGURATION, DONE
 from sidecar.secrets import MASKER
@@ -61,7 +61,7 @@ def _missing(config: Config) -> Iterator[str]:
     """Tell which folders are not there yet: they may come later, so this is no fault."""
     if not config.key.dir.is_dir():
         yield f"key.dir ({config.origins['key.dir']}): {config.key.dir} is no folder (yet): without it there is no key"
-    if not config.ledger.dir.is_dir():
+    if config.ledger.kind is LedgerKind.FILE and not config.ledger.dir.is_dir():
         yield f"ledger.dir ({config.origins['ledger.dir']}): {config.ledger.dir} is no folder (yet)"
 
 

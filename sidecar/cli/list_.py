@@ -48,7 +48,7 @@ async def _show(config: Config, output: str) -> int:
     if output == "json":
         operator.print_json(
             {
-                "ledger": str(config.ledger.dir),
+                "ledger": operator.place(config),
                 "server": config.activation.url,
                 "keys": sorted(snapshot.known()),
                 "seats": list(seats.objects(scan, wall, lease)),
@@ -59,7 +59,7 @@ async def _show(config: Config, output: str) -> int:
         return DONE
     if scan.judged:
         operator.say(aligned(list(seats.rows(scan, wall, lease))))
-    operator.say(f"{seats.summary(scan) if scan.judged else f'no seats in {config.ledger.dir}'}\n")
+    operator.say(f"{seats.summary(scan) if scan.judged else f'no seats in {operator.place(config)}'}\n")
     operator.say(operator.told_strays(scan.strays))
     if scan.judged and snapshot.fault:
         operator.say(f"warning: {snapshot.fault}\n")

@@ -16,7 +16,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Final
 
 from sidecar.cli.table import aligned
-from sidecar.config import Config
+from sidecar.config import Config, LedgerKind
 from sidecar.core.facts import KeySnapshot
 from sidecar.core.policy import Mode
 from sidecar.core.records import Stray
@@ -52,6 +52,13 @@ def settings(arguments: Namespace) -> Config:
             "this command is for mode: online"
         )
     return config
+
+
+def place(config: Config) -> str:
+    """Return where the seat records are, for a person."""
+    if config.ledger.kind is LedgerKind.KUBERNETES:
+        return f"the Leases of namespace {config.ledger.namespace}"
+    return str(config.ledger.dir)
 
 
 def known_keys(snapshot: KeySnapshot) -> tuple[str, ...]:

@@ -113,6 +113,6 @@ async def _watch(config: Config) -> int:
         snapshot = await desk.keys.poll()
         if not snapshot.known():
             logs.logger("sidecar").warning("there is no key", why=snapshot.fault)
-        logs.logger("sidecar").info("watching the ledger for orphans", ledger=str(config.ledger.dir))
+        logs.logger("sidecar").info("watching the ledger for orphans", ledger=operator.place(config))
         await desk.reclaimer.run(nobody_waits)
     raise AssertionError("the reclaimer has ended")

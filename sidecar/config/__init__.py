@@ -15,7 +15,7 @@ from types import MappingProxyType
 from typing import Any, Final
 
 from sidecar.config.declare import LedgerKind, LogFormat, LogLevel, Rotation, Setting
-from sidecar.config.kubernetes import SERVICE_ACCOUNT_TOKEN, resolve_ledger
+from sidecar.config.kubernetes import resolve_ledger
 from sidecar.config.rules import FAULTS, WARNINGS, judge
 from sidecar.config.settings import SECTIONS, SETTINGS, Config
 from sidecar.config.sources import FILE_VARIABLE, Findings, Written, from_environment, from_file, from_flags
@@ -49,7 +49,6 @@ class Surroundings:
 
     environ: Mapping[str, str] = field(default_factory=lambda: os.environ)
     host_name: str = field(default_factory=_host_name)
-    service_account_token: Path = SERVICE_ACCOUNT_TOKEN
 
 
 def load(
@@ -79,7 +78,7 @@ def load(
             unreadable.add(name)
             findings.faults.append(_fault(SETTINGS[name], each, str(error)))
     origins = {name: written[name].origin if name in written else "default" for name in SETTINGS}
-    config = _found_out(_assemble(values, origins), around, findings, unreadable)
+    config = _found_out(_assemble(values, origins), around, unreadable)
     findings.faults.extend(judge(FAULTS, config, frozenset(unreadable)))
     findings.warnings.extend(judge(WARNINGS, config, frozenset(unreadable)))
     if findings.faults:
@@ -108,7 +107,7 @@ def _assemble(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
     return Config(**sections, **top, origins=MappingProxyType(dict(origins)))
 
 
-def _found_out(config: Config, around: Surroundings, findings: Findings, unreadable: set[str]) -> Config:
+def _found_out(config: Config, around: Surroundings, unreadable: set[str]) -> Config:
     """Fill in what depends on the place: the instance's name, the records' namespace, what ``auto`` means."""
     values = {name: config.value(name) for name in SETTINGS}
     origins = dict(config.origins)
@@ -118,10 +117,7 @@ def _found_out(config: Config, around: Surroundings, findings: Findings, unreada
     if not config.ledger.namespace and config.pod.namespace:
         values["ledger.namespace"], origins["ledger.namespace"] = config.pod.namespace, "pod.namespace"
     if config.mode is Mode.ONLINE:
-        try:
-            values["ledger.kind"] = resolve_ledger(config.ledger.kind, around.service_account_token)
-            if config.ledger.kind is LedgerKind.AUTO:
-                origins["ledger.kind"] += " (auto)"
-        except ValueError as error:
-            findings.faults.append(f"ledger.kind ({origins['ledger.kind']}): {error}")
+        values["ledger.kind"] = resolve_ledger(config.ledger.kind, config.ledger.account_dir)
+        if config.ledger.kind is LedgerKind.AUTO:
+            origins["ledger.kind"] += " (auto)"
     return _assemble(values, origins)

@@ -10,6 +10,7 @@ from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
 
+from sidecar.config.kubernetes import nameless
 from sidecar.config.settings import SETTINGS, Config
 from sidecar.core.policy import IdSource
 from sidecar.durations import format_duration
@@ -53,6 +54,7 @@ FAULTS: Final[tuple[Rule, ...]] = (
     (("activation.late", "activation.timeout"), _late),
     (("deployment_id.value", "deployment_id.source"), _fixed),
     (("pod.name",), _instance),
+    (("ledger.kind", "pod.name", "pod.uid", "pod.namespace"), nameless),
 )
 """Each names its settings, first the one that is to be corrected."""
 

@@ -148,6 +148,12 @@ class Ledger:
         "folder of the file ledger: a volume that survives the container and that all sidecars of a key share",
     )
     namespace: str = _setting(parse.name(), "", "namespace of the records (Kubernetes only)", shown="the pod's")
+    account_dir: Path = _setting(
+        parse.folder(),
+        "/var/run/secrets/kubernetes.io/serviceaccount",
+        "folder with the service account's token and ca.crt (Kubernetes only)",
+        reason="where Kubernetes mounts it, unless a projected volume was put elsewhere",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -280,6 +286,9 @@ class Pod:
         parse.name(), "", "namespace of the pod (Kubernetes only)", environ="POD_NAMESPACE", shown="none"
     )
     node: str = _setting(parse.name(), "", "name of the node", environ="NODE_NAME", shown="none")
+    release: str = _setting(
+        parse.name(), "", "name of the Helm release, written into the records (Kubernetes only)", shown="none"
+    )
 
 
 def _no_origins() -> Mapping[str, str]:

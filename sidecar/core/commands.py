@@ -54,6 +54,11 @@ class Erase:
 
 
 @dataclass(frozen=True, slots=True)
+class LookAtPod:
+    """Look at our own pod: whether it exists, is ours, and is about to end (rules 15 and 18)."""
+
+
+@dataclass(frozen=True, slots=True)
 class Activate:
     """Ask the activation server for a seat; the record says so already (rule 2)."""
 
@@ -88,9 +93,14 @@ class ActivateByApp:
     identity: Identity
 
 
-LedgerCommand = ListOwn | Write | Erase
+@dataclass(frozen=True, slots=True)
+class Knock:
+    """Knock at the app's port: whether anybody listens there (rule 18)."""
+
+
+LedgerCommand = ListOwn | Write | Erase | LookAtPod
 ServerCommand = Activate | Deactivate
-AppCommand = AskApp | Upload | ActivateByApp
+AppCommand = AskApp | Upload | ActivateByApp | Knock
 LaneCommand = LedgerCommand | ServerCommand | AppCommand
 
 
@@ -166,6 +176,10 @@ class Occasion(StrEnum):
     RESTART_FAILED = "restart_failed"
     STOPPING = "stopping"
     HANDED_OVER = "handed_over"
+    SEAT_LEFT = "seat_left"
+    POD_FOREIGN = "pod_foreign"
+    POD_UNSEEN = "pod_unseen"
+    POD_SEEN = "pod_seen"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,14 +6,16 @@ Pure functions of (state, now): what the app's ID is, which seat we should have,
 
 from typing import assert_never
 
+from sidecar.core.facts import PodReport
 from sidecar.core.policy import IdSource, Mode, Policy, Route
-from sidecar.core.reasons import AppTrouble, Failure
-from sidecar.core.records import Identity, Phase, SeatRecord
-from sidecar.core.state import AppLost, Held, Seat, State, Undelivered, last_report, requesting
+from sidecar.core.reasons import AppEnd, AppTrouble, Failure
+from sidecar.core.records import Identity, Owner, Phase, SeatRecord
+from sidecar.core.replacement import replace
+from sidecar.core.state import AppLost, AppMet, AppUnmet, Held, Seat, State, Undelivered, last_report, requesting
 
 
 def app_failed(state: State, now: float) -> bool:
-    """Tell whether the app counts as failed (rule 17, outside Kubernetes)."""
+    """Tell whether the app counts as failed (rule 17)."""
     failing_at = app_fails_at(state)
     return failing_at is not None and now >= failing_at
 
@@ -21,6 +23,8 @@ def app_failed(state: State, now: float) -> bool:
 def app_fails_at(state: State) -> float | None:
     """Return when the app will count as failed if it stays as it is, or None."""
     contact = state.app.contact
+    if state.policy.watches_pod:
+        return _container_fails_at(state, contact)
     if not isinstance(contact, AppLost):
         return None
     if contact.trouble is AppTrouble.REFUSED:
@@ -28,6 +32,44 @@ def app_fails_at(state: State) -> float | None:
     if contact.trouble is AppTrouble.SILENT:
         return contact.since + state.policy.unreachable_after
     return None
+
+
+def _container_fails_at(state: State, contact: AppUnmet | AppMet | AppLost) -> float | None:
+    """In Kubernetes the pod's status decides; silence of the REST port alone does not (rule 17)."""
+    pod, since = state.pod, state.pod.app_ended_at
+    if since is None or pod.down_since is not None:
+        return None  # what the status said before we lost sight of it may be history
+    if pod.report is not None and (pod.report.deleting or pod.report.ended):
+        return None  # the end of the pod is no crash: the shutdown gives the seat back
+    if isinstance(contact, AppMet) and contact.at > since:
+        return None  # the status lags behind the app's own answer
+    return since + state.policy.failure_grace
+
+
+def app_end(state: State) -> AppEnd:
+    """Return how the app failed, for whoever counts it."""
+    report = state.pod.report
+    if state.policy.watches_pod and report is not None and report.app is not None:
+        return report.app.ended or AppEnd.EXIT
+    contact = state.app.contact
+    refused = isinstance(contact, AppLost) and contact.trouble is AppTrouble.REFUSED
+    return AppEnd.EXIT if refused else AppEnd.UNREACHABLE
+
+
+def pod_proven(state: State) -> bool:
+    """Tell whether a look at our pod is new enough to take a seat with (rule 15)."""
+    return not state.policy.watches_pod or state.pod.looked_at >= state.pod.doubted_at
+
+
+def pod_ends(state: State) -> bool:
+    """Tell whether our pod is known to end, or to be gone: nothing new is taken for it (rule 15)."""
+    report = state.pod.report
+    return report is not None and ends(report, state.policy.owner.uid)
+
+
+def ends(report: PodReport, uid: str) -> bool:
+    """Tell whether this report says that our pod ends: deletion and terminal phases are never taken back."""
+    return report.uid != uid or report.deleting or report.ended
 
 
 def asks_app(policy: Policy) -> bool:
@@ -38,10 +80,10 @@ def asks_app(policy: Policy) -> bool:
 def deployment_id(state: State, now: float) -> str | None:
     """Return the app's deployment ID as far as it is known and the app has not failed."""
     policy = state.policy
-    if policy.id_source is IdSource.POD:
-        return policy.given_id
     if app_failed(state, now):
         return None
+    if policy.id_source is IdSource.POD:
+        return policy.given_id
     report = last_report(state)
     if report is None or report.deployment_id is None:
         return None
@@ -107,12 +149,20 @@ def wanted_record(state: State, seat: Seat, now: float) -> SeatRecord:
             or requesting(state, seat.identity)
             or (isinstance(seat.delivery, Undelivered) and through_product(state, seat))
         )
-    phase, stored = Phase.ACTIVE if held else Phase.ACTIVATING, seat.stored
+    phase, stored, owner = Phase.ACTIVE if held else Phase.ACTIVATING, seat.stored, _owner(state)
     if stored is not None and stored.record.phase is phase and stored.record.open == is_open:
         record = stored.record
-        if not record.unknown and record.claim is None and record.owner == state.policy.owner:
+        if not record.unknown and record.claim is None and record.owner == owner:
             return record
-    return SeatRecord(identity=seat.identity, owner=state.policy.owner, phase=phase, open=is_open)
+    return SeatRecord(identity=seat.identity, owner=owner, phase=phase, open=is_open)
+
+
+def _owner(state: State) -> Owner:
+    """Return us, with the app's container as far as the pod's status tells it (rule 1)."""
+    owner, report = state.policy.owner, state.pod.report
+    if report is None or report.app is None or report.app.id in ("", owner.container_id):
+        return owner
+    return replace(owner, container_id=report.app.id)
 
 
 def alike(one: SeatRecord, other: SeatRecord) -> bool:

@@ -6,7 +6,7 @@ Events with ``op`` answer the flight of that number.
 
 from dataclasses import dataclass, field
 
-from sidecar.core.facts import AppReport, KeySnapshot, Licence
+from sidecar.core.facts import AppReport, KeySnapshot, Licence, PodReport
 from sidecar.core.reasons import AppTrouble, Failure
 from sidecar.core.records import Stored
 
@@ -32,10 +32,13 @@ class Tick(Event):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stop(Event):
-    """End by ``deadline`` (monotonic; ``shutdown.drain`` included), giving the seat back or not (rule 18)."""
+    """End by ``deadline`` (monotonic; ``shutdown.drain`` included), giving the seat back or not (rule 18).
+
+    ``release`` None: first find out whether the pod ends, or only the sidecar.
+    """
 
     deadline: float
-    release: bool = True
+    release: bool | None = True
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,6 +53,20 @@ class Knocked(Event):
     """The app's port was tried between two questions; ``trouble`` None: it accepts connections."""
 
     trouble: AppTrouble | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodSeen(Event):
+    """The watch of our own pod tells how it is."""
+
+    report: PodReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodUnseen(Event):
+    """Our own pod cannot be watched; ``message`` says why, for people."""
+
+    message: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -94,9 +111,31 @@ class Erased(Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LedgerFailed(Answer):
-    """The ledger did not answer."""
+    """The ledger did not answer; ``retry_after`` is its wish in seconds, or None."""
 
     message: str
+    retry_after: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodLooked(Answer):
+    """We looked at our own pod."""
+
+    report: PodReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodUnanswered(Answer):
+    """A look at our own pod brought no answer."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PortTried(Answer):
+    """We knocked at the app's port; ``refused``: nobody listens there."""
+
+    refused: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,9 +1,11 @@
-"""What the outside told us, as values: the app's report, the licence, the keys.
+"""What the outside told us, as values: the app's report, the licence, the keys, the own pod.
 
 Pure data that adapters make and the machine folds. No key is ever in here: keys are named by their fingerprint.
 """
 
 from dataclasses import dataclass, field
+
+from sidecar.core.reasons import AppEnd
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,3 +53,35 @@ class KeySnapshot:
     def known(self) -> frozenset[str]:
         """Return the fingerprints of all keys with which a seat can be released."""
         return frozenset(self.previous) | ({self.current} if self.current else frozenset())
+
+
+@dataclass(frozen=True, slots=True)
+class AppContainer:
+    """The app's container as the own pod's status shows it.
+
+    ``id`` is empty before the container was first made. ``ended`` says how it ended last, None while it runs or before
+    it ever ran; states coalesce, so ``restarts`` and ``id`` tell of ends that were never seen (kubernetes.md).
+    """
+
+    id: str = ""
+    restarts: int = 0
+    ended: AppEnd | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class PodReport:
+    """One look at our own pod, named by our uid (rules 15, 17 and 18).
+
+    ``uid`` is what the API server knows under our name and namespace, empty where there is no such pod. ``deleting``:
+    it has a deletionTimestamp; ``grace_left`` is what was left of its grace period then, in seconds by the API server's
+    clock (None: not told). ``ended``: a terminal phase, or the condition DisruptionTarget: an eviction or the end of
+    its node, which have no deletionTimestamp. ``app`` is None where the status does not show the app's container.
+    ``fault``: a sentence for people, where the pod cannot be the one that the settings describe.
+    """
+
+    uid: str
+    deleting: bool = False
+    grace_left: float | None = None
+    ended: bool = False
+    app: AppContainer | None = None
+    fault: str = ""

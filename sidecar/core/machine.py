@@ -49,6 +49,10 @@ def _folded(state: State, now: float, event: events.Event) -> fold.Folded:
             return fold.knocked(state, now, event)
         case events.ProspectsSeen():
             return fold.prospects_seen(state, now, event)
+        case events.PodSeen():
+            return fold.pod_seen(state, now, event)
+        case events.PodUnseen():
+            return fold.pod_unseen(state, now, event)
         case events.Stop():
             return fold.stop(state, now, event)
         case _:
@@ -83,6 +87,12 @@ def _answered(state: State, now: float, flight: Flight, event: events.Answer) ->
             return fold.delivered(state, now, flight)
         case events.UploadDeclined():
             return fold.upload_declined(state, now, flight, event)
+        case events.PodLooked():
+            return fold.pod_looked(state, now, flight, event)
+        case events.PodUnanswered():
+            return fold.pod_unanswered(state, now, event)
+        case events.PortTried():
+            return fold.port_tried(state, event)
         case _:
             raise AssertionError(type(event).__name__)
 

@@ -19,10 +19,12 @@ from sidecar.core.commands import (
     Deactivate,
     Erase,
     Exit,
+    Knock,
     LaneCommand,
     Launch,
     LedgerCommand,
     ListOwn,
+    LookAtPod,
     Notice,
     Occasion,
     ServerCommand,
@@ -34,16 +36,26 @@ from sidecar.core.conclusions import (
     app_fails_at,
     asks_app,
     may_act,
+    pod_ends,
+    pod_proven,
     through_product,
     wanted_identity,
     wanted_record,
 )
-from sidecar.core.policy import APP_TIMEOUT, DELIVERY_TIMEOUT, LEDGER_TIMEOUT, RELEASE_FIRST, Route
+from sidecar.core.policy import (
+    APP_TIMEOUT,
+    DELIVERY_TIMEOUT,
+    LEDGER_TIMEOUT,
+    POD_LOOK,
+    POD_TIMEOUT,
+    RELEASE_FIRST,
+    Route,
+)
 from sidecar.core.reasons import Cause
 from sidecar.core.records import Phase
 from sidecar.core.release import Release
 from sidecar.core.replacement import replace
-from sidecar.core.state import AppMet, Flight, Running, Seat, State, Stopping, Undelivered, Vacant, seats
+from sidecar.core.state import AppMet, Deciding, Flight, Running, Seat, State, Stopping, Undelivered, Vacant, seats
 
 NEVER = math.inf
 Wish = tuple[float, LaneCommand | None]
@@ -61,6 +73,8 @@ def plan(state: State, now: float) -> tuple[State, list[Command], float]:
     commands: list[Command] = []
     if isinstance(state.stopping, Stopping) and state.stopping.exited:
         return state, commands, NEVER
+    if isinstance(state.stopping, Deciding):
+        return _find_out(state, state.stopping, now, commands)
     wake = _thresholds(state, now)
     if state.ledger_lane is None:
         state, due = _launch(state, _ledger_work(state, now), now, commands)
@@ -80,6 +94,17 @@ def plan(state: State, now: float) -> tuple[State, list[Command], float]:
     return state, commands, wake
 
 
+def _find_out(
+    state: State, deciding: Deciding, now: float, commands: list[Command]
+) -> tuple[State, list[Command], float]:
+    """Look at the pod and knock at the app's port, at once and together (rule 18); nothing else is begun."""
+    if state.ledger_lane is None and deciding.pod is None and not deciding.silent:
+        state, _ = _launch(state, iter([(now, LookAtPod())]), now, commands)
+    if state.app_lane is None and deciding.port_refuses is None and asks_app(state.policy):
+        state, _ = _launch(state, iter([(now, Knock())]), now, commands)
+    return state, commands, deciding.until
+
+
 def _launch(state: State, work: Work, now: float, commands: list[Command]) -> tuple[State, float]:
     wake = NEVER
     for due, command in work:
@@ -92,7 +117,7 @@ def _launch(state: State, work: Work, now: float, commands: list[Command]) -> tu
         commands.append(launch)
         op = state.next_op + 1
         match command:
-            case ListOwn() | Write() | Erase():
+            case ListOwn() | Write() | Erase() | LookAtPod():
                 return replace(state, next_op=op, ledger_lane=flight), NEVER
             case Activate():
                 commands.append(Notice(occasion=Occasion.ACTIVATION_ASKED, identity=command.identity))
@@ -103,7 +128,7 @@ def _launch(state: State, work: Work, now: float, commands: list[Command]) -> tu
                 name = command.identity.name
                 debts = tuple(replace(it, asked=True) if it.name == name else it for it in state.debts)
                 return replace(state, next_op=op, server_lane=flight, debts=debts), NEVER
-            case AskApp() | Upload() | ActivateByApp():
+            case AskApp() | Upload() | ActivateByApp() | Knock():
                 return replace(state, next_op=op, app_lane=flight), NEVER
             case other:
                 assert_never(other)
@@ -114,6 +139,10 @@ def _timeout(state: State, command: LaneCommand) -> float:
     match command:
         case ListOwn() | Write() | Erase():
             return LEDGER_TIMEOUT
+        case LookAtPod():
+            return POD_TIMEOUT
+        case Knock():
+            return POD_LOOK
         case Activate() | Deactivate():
             return state.policy.call_timeout + 1.0
         case AskApp():
@@ -127,6 +156,8 @@ def _timeout(state: State, command: LaneCommand) -> float:
 def _deadline(state: State, now: float, timeout: float) -> float:
     if isinstance(state.stopping, Stopping):
         return min(now + timeout, max(now, state.stopping.deadline - LAST_WORDS))
+    if isinstance(state.stopping, Deciding):
+        return min(now + timeout, state.stopping.until)
     return now + timeout
 
 
@@ -148,9 +179,14 @@ def _ledger_wishes(state: State, now: float) -> Iterator[tuple[float, LedgerComm
         return
     if isinstance(state.stopping, Stopping) and not state.stopping.release:
         return
+    running = isinstance(state.stopping, Running)
+    if running and state.policy.watches_pod and state.pod.report is None:
+        return  # rule 18: who we are is proven first, by our own pod
     if not state.ledger.listed:
         yield now, ListOwn()
         return
+    if running and not pod_proven(state):
+        yield max(now, state.pod.not_before), LookAtPod()
     yield from _seat_writes(state, now)
     for debt in state.debts:
         yield from _debt_writes(state, debt, now)
@@ -164,13 +200,14 @@ def _seat_writes(state: State, now: float) -> Iterator[tuple[float, LedgerComman
     debts = {debt.name for debt in state.debts}
     asked_by_app = state.policy.route is Route.APP
     running = isinstance(state.stopping, Running)
+    takes = pod_proven(state) and not pod_ends(state)
     for seat in seats(state):
         if debts and seat.identity.name in debts:
             continue
         wanted = wanted_record(state, seat, now)
         if asked_by_app and seat.stored is None:
             yield max(now, seat.blocked_until), Write(wanted, None)
-        elif seat.ask is not None and not seat.ask.cleared and not asked_by_app and running:
+        elif seat.ask is not None and not seat.ask.cleared and not asked_by_app and running and takes:
             due = _ask_due(state, seat, now)
             yield due, None if due > now else Write(replace(wanted, open=True), seat.stored, clears=True)
         if seat.stored is not None and not alike(seat.stored.record, wanted):

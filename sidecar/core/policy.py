@@ -70,6 +70,8 @@ class Policy:
     unreachable_after: float = 60.0
     restart_after: float = 60.0
     drain: float = 0.0
+    watches_pod: bool = False
+    """The own pod's status decides about the app's life and about the stop (rules 15, 17 and 18): in Kubernetes."""
     require: tuple[str, ...] = ("license", "database")
 
 
@@ -92,6 +94,13 @@ LEDGER_TIMEOUT = 10.0
 DELIVERY_TIMEOUT = 30.0
 """The app asks the activation server itself on route ``product``, so this is longer than one request."""
 APP_TIMEOUT = 10.0
+POD_TIMEOUT = 5.0
+POD_LOOK = 0.3
+"""Rule 18: how long a stop waits to hear whether the pod ends, or only the sidecar."""
+DECIDED_MARGIN = 0.25
+"""Part of what is left of a pod's grace period, in seconds, for what comes after the machine's last command."""
+LAST_GRACE = 2.0
+"""What a pod gets even when its grace period is used up (kubernetes.md, Termination)."""
 
 
 def outage_pause(policy: Policy, failures: int, luck: float, retry_after: float | None = None) -> float:
@@ -115,9 +124,10 @@ def refusal_pause(policy: Policy, reason: Failure, refusals: int, luck: float) -
     return policy.refused_retry * (0.9 + 0.2 * luck)
 
 
-def ledger_pause(failures: int, luck: float) -> float:
-    """Return the pause after the ``failures``-th outage of the ledger in a row."""
-    return min(15.0, 0.5 * 2.0 ** min(failures - 1, 10)) * (0.5 + 0.5 * luck)
+def ledger_pause(failures: int, luck: float, retry_after: float | None = None) -> float:
+    """Return the pause after the ``failures``-th outage of the ledger in a row: at least what it wishes, up to 30 s."""
+    pause = min(15.0, 0.5 * 2.0 ** min(failures - 1, 10)) * (0.5 + 0.5 * luck)
+    return pause if retry_after is None else max(pause, min(retry_after, 30.0) * (1 + 0.1 * luck))
 
 
 def app_pause(policy: Policy, failures: int, luck: float) -> float:

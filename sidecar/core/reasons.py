@@ -52,3 +52,12 @@ class AppTrouble(StrEnum):
     """403: at start for a while, for ever with a wrong API key."""
     BROKEN = "broken"
     """An answer that makes no sense: 5xx, no JSON, TLS failure."""
+
+
+class AppEnd(StrEnum):
+    """How the app failed (the label ``reason`` of ``app_failures_total``)."""
+
+    EXIT = "exit"
+    CRASH_LOOP = "crash_loop"
+    OOM = "oom"
+    UNREACHABLE = "unreachable"

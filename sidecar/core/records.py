@@ -48,13 +48,12 @@ class Owner:
     """Who took the seat: enough to prove later that he is gone (rule 10).
 
     Outside Kubernetes ``pod`` is the instance's name, ``uid`` the instance's uid kept in the ledger's folder, and
-    ``boot`` tells the boot of the machine; ``namespace`` and ``namespace_uid`` are empty.
+    ``boot`` tells the boot of the machine; ``namespace`` is empty.
     """
 
     pod: str
     uid: str
     namespace: str = ""
-    namespace_uid: str = ""
     node: str = ""
     release: str = ""
     container_id: str = ""

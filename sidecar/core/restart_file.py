@@ -8,7 +8,7 @@ from sidecar.core.commands import Command, Notice, Occasion, RemoveRestartFile, 
 from sidecar.core.conclusions import is_waiting
 from sidecar.core.policy import RESTART_CAP, RESTART_TOUCH
 from sidecar.core.replacement import replace
-from sidecar.core.state import AppMet, Restart, State, Stopping, last_report
+from sidecar.core.state import AppMet, Restart, Running, State, last_report
 
 
 def settle_restart_file(state: State, now: float, commands: list[Command]) -> State:
@@ -31,7 +31,7 @@ def _restart(state: State, now: float) -> Restart:
     # Only the new key was refused: the app keeps the seat under the old one, which another ID would lose.
     kept = state.successor is not None
     refused = state.server.refusal is not None and state.policy.restart_after > 0
-    if not refused or licensed or kept or isinstance(state.stopping, Stopping):
+    if not refused or licensed or kept or not isinstance(state.stopping, Running):
         return Restart()
     known = report.deployment_id if report is not None else None
     if before.touched_at is not None and (not isinstance(contact, AppMet) or known != before.touched_for):

@@ -13,7 +13,8 @@ from sidecar.core.commands import (
     Occasion,
     Write,
 )
-from sidecar.core.conclusions import app_failed, may_act, wanted_identity, wanted_record
+from sidecar.core.conclusions import app_end, app_failed, asks_app, ends, may_act, wanted_identity, wanted_record
+from sidecar.core.fold.wishes import grace_end, stopping_now
 from sidecar.core.policy import CLAIM_TIME, Mode, Route
 from sidecar.core.reasons import AppTrouble, Cause, Failure
 from sidecar.core.records import Identity, Phase, SeatRecord, Stored
@@ -24,6 +25,7 @@ from sidecar.core.state import (
     Adopted,
     AppLost,
     Ask,
+    Deciding,
     Denied,
     Held,
     Prospects,
@@ -47,8 +49,12 @@ def settle(state: State, now: float) -> tuple[State, list[Command]]:
     done = [it for it in state.debts if it.confirmed and it.stored is None and not _writing(state, it.record)]
     if done:
         state = replace(state, debts=tuple(it for it in state.debts if it not in done))
+    if isinstance(state.stopping, Deciding):
+        state = _decide(state, state.stopping, now, commands)
     if isinstance(state.stopping, Stopping):
         state = _stop(state, now)
+    elif isinstance(state.stopping, Deciding):
+        pass  # for a moment, nothing new
     elif state.policy.mode is Mode.ONLINE:
         state = _fail(state, now, commands)
         state = _doubt(state, now)
@@ -116,6 +122,29 @@ def _release_all(state: State, ours: Seat | Adopted, cause: Cause, now: float) -
     return state
 
 
+def _decide(state: State, deciding: Deciding, now: float, commands: list[Command]) -> State:
+    """Rule 18: does the pod end, or only the sidecar? What stays in doubt is left to the reclaimers."""
+    pod, contact, refused = deciding.pod, state.app.contact, deciding.port_refuses
+    asked = asks_app(state.policy)
+    gone = pod is not None and pod.app is not None and pod.app.ended is not None
+    answered = (pod is not None or deciding.silent) and (not asked or refused is not None)
+    if not (answered or gone or refused) and now < deciding.until:
+        return state
+    if refused is None:
+        refused = isinstance(contact, AppLost) and contact.trouble is AppTrouble.REFUSED
+    if pod is not None and (gone or ends(pod, state.policy.owner.uid)):
+        fresh = pod.grace_left if pod is not state.pod.report else None
+        ends_at = state.pod.ends_at if fresh is None else now + fresh
+        deadline = min(deciding.deadline, grace_end(now, ends_at))
+        serves = asked and not gone and deciding.port_refuses is False
+        return stopping_now(state, now, deadline, release=True, serves=serves)
+    if asked and refused:
+        return stopping_now(state, now, min(deciding.deadline, grace_end(now, state.pod.ends_at)), release=True)
+    why = "the pod stays" if pod is not None else "whether the pod ends could not be found out"
+    commands.append(Notice(occasion=Occasion.SEAT_LEFT, text=f"{why}: the seat record is left to the next sidecar"))
+    return stopping_now(state, now, deciding.deadline, release=False)
+
+
 def _stop(state: State, now: float) -> State:
     stopping, ours = state.stopping, state.seat
     if not isinstance(stopping, Stopping) or not stopping.release or isinstance(ours, Vacant):
@@ -132,11 +161,13 @@ def _stop(state: State, now: float) -> State:
 
 def _fail(state: State, now: float, commands: list[Command]) -> State:
     ours, contact = state.seat, state.app.contact
-    if not isinstance(contact, AppLost) or not app_failed(state, now) or isinstance(ours, Vacant):
+    if not app_failed(state, now) or isinstance(ours, Vacant):
         return state
     if isinstance(ours, Seat) and not ours.identity.deployment_id:
         return state  # route `app` before the ID is known: the record without ID must outlive the silence
-    commands.append(Notice(occasion=Occasion.APP_FAILED, reason=contact.trouble, text=contact.message))
+    if not isinstance(contact, AppLost):
+        contact = AppLost(None, AppTrouble.SILENT, "its container does not run", now, now)
+    commands.append(Notice(occasion=Occasion.APP_FAILED, reason=app_end(state), text=contact.message))
     # Whatever comes back is another container: the ID of this one is history.
     state = replace(state, app=replace(state.app, contact=replace(contact, last=None), confirmed_at=None))
     return _release_all(state, ours, Cause.APP_FAILURE, now)

@@ -4,12 +4,13 @@ Only values and how to find one in another; what follows from them is told in ``
 ``settle`` and ``plan``.
 """
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import assert_never
 
 from sidecar.core.commands import Activate, ActivateByApp, Launch
-from sidecar.core.facts import AppReport, KeySnapshot, Licence
+from sidecar.core.facts import AppReport, KeySnapshot, Licence, PodReport
 from sidecar.core.policy import Policy
 from sidecar.core.reasons import AppTrouble, Failure
 from sidecar.core.records import Identity, Stored
@@ -200,6 +201,27 @@ class KeyView:
 
 
 @dataclass(frozen=True, slots=True)
+class PodView:
+    """Our own pod as last seen (None: not yet).
+
+    ``looked_at``: our last own look, which unlike the watch is never behind; ``doubted_at``: since when we need one,
+    because our record was taken away (rule 15). ``app_ended_at``: when we first saw that the app's container does not
+    run. ``ends_at``: when the grace period of a pod that is being deleted will be over. ``down_since``, ``message``,
+    ``failures``, ``not_before``: the pod cannot be seen, since when and why, and when it is worth another look.
+    """
+
+    report: PodReport | None = None
+    looked_at: float = -math.inf
+    doubted_at: float = -math.inf
+    app_ended_at: float | None = None
+    ends_at: float | None = None
+    down_since: float | None = None
+    message: str = ""
+    failures: int = 0
+    not_before: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
 class Prospects:
     """Records whose seats will become free, while we wait for one; ``names`` is None until the ledger was looked at.
 
@@ -229,6 +251,22 @@ class Restart:
 @dataclass(frozen=True, slots=True)
 class Running:
     """Not stopping."""
+
+
+@dataclass(frozen=True, slots=True)
+class Deciding:
+    """Told to stop, and finding out until ``until`` whether the pod ends or only the sidecar (rule 18).
+
+    ``pod`` and ``port_refuses`` are the answers so far, None while they are awaited; ``silent``: the API server did not
+    tell.
+    """
+
+    since: float
+    deadline: float
+    until: float
+    pod: PodReport | None = None
+    silent: bool = False
+    port_refuses: bool | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -271,7 +309,8 @@ class State:
     ledger: LedgerView = field(default_factory=LedgerView)
     prospects: Prospects = field(default_factory=Prospects)
     restart: Restart = field(default_factory=Restart)
-    stopping: Running | Stopping = field(default_factory=Running)
+    pod: PodView = field(default_factory=PodView)
+    stopping: Running | Deciding | Stopping = field(default_factory=Running)
     following: bool = False
     started_at: float = 0.0
     active_since: float | None = None

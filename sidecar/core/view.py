@@ -19,9 +19,9 @@ from sidecar.core.state import (
     Denied,
     Held,
     Refusal,
+    Running,
     Seat,
     State,
-    Stopping,
     Undelivered,
     Vacant,
     last_report,
@@ -76,7 +76,7 @@ def describe(state: State, now: float) -> View:
     """Project the state."""
     faults = tuple(_faults(state))
     started = _started(state)
-    if isinstance(state.stopping, Stopping):
+    if not isinstance(state.stopping, Running):
         left = len(state.debts)
         why = f"stopping; {left} seat(s) to give back" if left else "stopping"
         return View(Stage.STOPPING, started=started, why=why, faults=faults)

@@ -6,7 +6,7 @@ from sidecar.core.commands import Notice
 from sidecar.core.records import Phase, SeatRecord
 from sidecar.core.state import State
 from sidecar.observe.narrator import Narrator
-from sidecar.ports import Outcome, ReclaimResult, Target
+from sidecar.ports import Outcome, ReclaimResult, Target, WatchEnd
 
 
 class Bystander:
@@ -39,6 +39,9 @@ class Bystander:
         """Pass an attempt on."""
         if self._narrator is not None:
             self._narrator.reclaimed(record, result, why)
+
+    def watch_ended(self, why: WatchEnd) -> None:
+        """Take no note: nothing is counted."""
 
     def turned(self, loop: str, limit: float) -> None:
         """Take no note: nobody probes a command."""

@@ -23,7 +23,7 @@ from sidecar.core.records import Phase
 from sidecar.core.state import State
 from sidecar.core.view import Stage
 from sidecar.observe.state_gauges import CHECKS, PREFIX, StateGauges, holds_seat
-from sidecar.ports import Outcome, ReclaimResult, Target
+from sidecar.ports import Outcome, ReclaimResult, Target, WatchEnd
 
 CONTENT_TYPE: Final = "text/plain; version=0.0.4; charset=utf-8"
 BUCKETS: Final = (0.005, 0.025, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0)
@@ -61,8 +61,6 @@ _EXITS: Final = {
 }
 """How the app failed, by how it did not answer, and in Kubernetes by what its container's status says (rule 17)."""
 _EXITS_OUTSIDE: Final = ("exit", "unreachable")
-WATCH_ENDS: Final = ("closed", "gone", "network", "protocol")
-"""Why a watch began anew before its time: the server hung up, 410, no connection, an answer that makes no sense."""
 _LOST: Final = {Occasion.RECORD_LOST: "lost", Occasion.RECORD_FOREIGN: "foreign"}
 
 
@@ -70,7 +68,10 @@ def operations(*, kubernetes: bool) -> Operations:
     """Return the requests that exist, with the outcomes their port allows (``refused``: a lost compare-and-swap)."""
     ledger = KUBERNETES if kubernetes else Target.LEDGER.value
     found = _EVERYWHERE | {(ledger, name): outcomes for name, outcomes in _LEDGER.items()}
-    return found | {(KUBERNETES, name): outcomes for name, outcomes in _API_SERVER.items()} if kubernetes else found
+    if not kubernetes:
+        return found
+    # Before it decides what to do, a stop knocks at the app's port (rule 18); whether it is refused is an answer.
+    return found | {(Target.APP, "knock"): (Outcome.OK,)} | {(KUBERNETES, it): ends for it, ends in _API_SERVER.items()}
 
 
 class Metrics:
@@ -173,8 +174,8 @@ class Metrics:
             self._durations.labels(asked, operation).observe(seconds)
         self._requests.labels(asked, operation, outcome).inc()
 
-    def watch_restarted(self, reason: str) -> None:
-        """Count a watch that began anew before its time; ``reason`` is one of ``WATCH_ENDS``."""
+    def watch_restarted(self, reason: WatchEnd) -> None:
+        """Count a watch that began anew before its time."""
         if self._watch_restarts is not None:
             self._watch_restarts.labels(reason).inc()
 
@@ -279,7 +280,7 @@ class Metrics:
 
     def _make_watch_metrics(self) -> Counter:
         restarts = self._counter("watch_restarts_total", "Watches that began anew before their time.", "reason")
-        for reason in WATCH_ENDS:
+        for reason in WatchEnd:
             restarts.labels(reason)
         return restarts
 

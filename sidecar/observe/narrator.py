@@ -60,6 +60,9 @@ _LINES: Final = {
     Occasion.RESTART_FAILED: (WARNING, "the file restart-app failed"),
     Occasion.STOPPING: (DEBUG, "told to stop"),
     Occasion.HANDED_OVER: (WARNING, "seat handed over"),
+    Occasion.SEAT_LEFT: (INFO, "seat left for the next sidecar of this pod"),
+    Occasion.POD_FOREIGN: (ERROR, "this is not the pod that the settings name"),
+    Occasion.POD_UNSEEN: (WARNING, "our own pod cannot be seen"),
 }
 """How loud and in which words; what is missing (renewed, checked) is told by what it ends."""
 
@@ -79,6 +82,7 @@ _REPEATED: Final = frozenset(
         Occasion.APP_UNANSWERED,
         Occasion.RESTART_FAILED,
         Occasion.KEY_UNUSABLE,
+        Occasion.POD_UNSEEN,
     }
 )
 """Troubles that are counted whatever seat they are about: an app that crashes for hours has a new ID each time."""
@@ -94,10 +98,12 @@ _ENDS: Final = {
     Occasion.RECORD_RENEWED: (Occasion.RECORD_FAILED,),
     Occasion.APP_CHECKED: (Occasion.APP_UNANSWERED,),
     Occasion.KEY_CHANGED: (Occasion.KEY_UNUSABLE,),
+    Occasion.POD_SEEN: (Occasion.POD_UNSEEN,),
 }
 _OVER: Final = {
     Occasion.RECORD_FAILED: "the ledger works again",
     Occasion.APP_UNANSWERED: "the app answers",
+    Occasion.POD_UNSEEN: "our own pod is seen again",
 }
 """Ends that have no line of their own."""
 

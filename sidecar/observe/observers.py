@@ -16,8 +16,9 @@ from sidecar.core.state import State
 from sidecar.core.view import Stage, describe
 from sidecar.observe.metrics import Metrics
 from sidecar.observe.narrator import Narrator
+from sidecar.observe.pod_events import PodEvents
 from sidecar.observe.pulses import Pulses
-from sidecar.ports import Outcome, ReclaimResult, Target
+from sidecar.ports import Outcome, ReclaimResult, Target, WatchEnd
 
 
 class Observers:
@@ -25,6 +26,7 @@ class Observers:
 
     def __init__(self, metrics: Metrics, narrator: Narrator, pulses: Pulses) -> None:
         """Take who is told."""
+        self._events: PodEvents | None = None
         self.bugs = 0
         self._metrics = metrics
         self._narrator = narrator
@@ -32,6 +34,10 @@ class Observers:
         self._state: State | None = None
         self._stage: Stage | None = None
         self._look_again_at = math.inf
+
+    def tell_pod(self, events: PodEvents) -> None:
+        """Tell these too, from now on."""
+        self._events = events
 
     def stepped(self, state: State, now: float) -> None:
         """Take note of the machine's state; it is projected only if it is another, or if a grace has run out."""
@@ -43,6 +49,8 @@ class Observers:
         """Take note of something worth a log line or a count."""
         self._guarded(lambda: self._metrics.noticed(notice))
         self._guarded(lambda: self._narrator.noticed(notice))
+        if (events := self._events) is not None:
+            self._guarded(lambda: events.noticed(notice))
 
     def requested(self, target: Target, operation: str, outcome: Outcome, seconds: float) -> None:
         """Take note of a request that ended."""
@@ -62,6 +70,12 @@ class Observers:
         """Take note of an attempt to reclaim somebody else's seat."""
         self._guarded(lambda: self._metrics.reclaimed(result))
         self._guarded(lambda: self._narrator.reclaimed(record, result, why))
+        if (events := self._events) is not None:
+            self._guarded(lambda: events.reclaimed(record, result))
+
+    def watch_ended(self, why: WatchEnd) -> None:
+        """Take note of a watch that begins anew."""
+        self._guarded(lambda: self._metrics.watch_restarted(why))
 
     def turned(self, loop: str, limit: float) -> None:
         """Take note that a loop of ours has turned."""

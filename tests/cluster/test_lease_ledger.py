@@ -37,9 +37,7 @@ def account(control_plane: Cluster, namespace: str, tmp_path: Path) -> ServiceAc
 async def ledgers(account: ServiceAccount, namespace: str) -> AsyncIterator[tuple[LeaseLedger, LeaseLedger]]:
     """Return two clients' views of one namespace."""
     apis = [KubernetesApi(account), KubernetesApi(account)]
-    one, two = (
-        LeaseLedger(api, namespace, lease=60.0, random=Random(1), observer=Bystander()) for api in apis
-    )
+    one, two = (LeaseLedger(api, namespace, lease=60.0, random=Random(1), observer=Bystander()) for api in apis)
     yield one, two
     for api in apis:
         await api.aclose()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from random import Random
 
@@ -357,6 +357,9 @@ class SimOwners:
         if pod is not None and pod.sidecar is not None:
             return Sight(Standing.LIVE, "its owner holds its lock")
         return Sight(Standing.GONE, "the lock of its owner is free")
+
+    async def glance(self, owners: Sequence[Owner]) -> Mapping[str, Sight]:
+        return {}
 
     async def sees_itself(self) -> bool:
         await self._revoked.pass_through()

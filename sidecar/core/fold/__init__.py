@@ -8,6 +8,7 @@ from sidecar.core.fold.app import app_failed, app_seen, delivered, knocked, uplo
 from sidecar.core.fold.change import Folded, Instant
 from sidecar.core.fold.flights import overdue_answer
 from sidecar.core.fold.ledger import erased, ledger_failed, listed, write_lost, written
+from sidecar.core.fold.pod import pod_looked, pod_seen, pod_unanswered, pod_unseen, port_tried
 from sidecar.core.fold.server import activated, activation_declined, deactivated, server_failed
 from sidecar.core.fold.wishes import keys_seen, prospects_seen, stop
 
@@ -26,6 +27,11 @@ __all__ = [
     "ledger_failed",
     "listed",
     "overdue_answer",
+    "pod_looked",
+    "pod_seen",
+    "pod_unanswered",
+    "pod_unseen",
+    "port_tried",
     "prospects_seen",
     "server_failed",
     "stop",

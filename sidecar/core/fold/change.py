@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 from sidecar.core.commands import (
+    Exit,
     Notice,
     PollKeys,
     ScanNow,
@@ -17,7 +18,7 @@ from sidecar.core.state import (
     seats,
 )
 
-Instant = Notice | PollKeys | ScanNow
+Instant = Notice | PollKeys | ScanNow | Exit
 Folded = tuple[State, list[Instant]]
 
 

@@ -6,14 +6,18 @@ from sidecar.core.commands import (
     Activate,
     Deactivate,
     Erase,
+    Knock,
     Lane,
     ListOwn,
+    LookAtPod,
     Write,
 )
 from sidecar.core.events import (
     Answer,
     AppFailed,
     LedgerFailed,
+    PodUnanswered,
+    PortTried,
     ServerFailed,
 )
 from sidecar.core.reasons import AppTrouble, Failure
@@ -35,6 +39,10 @@ def overdue_answer(flight: Flight) -> Answer:
     """Return what a flight whose deadline passed counts as until its real answer comes."""
     op = flight.launch.op
     message = "no answer within its deadline"
+    if isinstance(flight.launch.command, LookAtPod):
+        return PodUnanswered(op=op, message=message)
+    if isinstance(flight.launch.command, Knock):
+        return PortTried(op=op, refused=False)
     match LANE_OF.get(type(flight.launch.command), Lane.APP):
         case Lane.LEDGER:
             return LedgerFailed(op=op, message=message)

@@ -115,6 +115,7 @@ def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Fo
     current = event.current
     ours = current is not None and current.record.owner.uid == state.policy.owner.uid
     notices: list[Instant] = []
+    doubts: list[Seat] = []
 
     def debt_lost(debt: Release) -> Release | None:
         if _superseded(flight, debt.stored):
@@ -129,6 +130,7 @@ def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Fo
             return seat
         if current is None:
             notices.append(Notice(occasion=Occasion.RECORD_LOST, identity=seat.identity))
+            doubts.append(seat)
             return replace(seat, stored=None, ask=Ask(now))
         if not ours:
             owner = current.record.owner
@@ -140,6 +142,7 @@ def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Fo
         ask = seat.ask
         if current.record.claim is not None:
             notices.append(Notice(occasion=Occasion.RECORD_LOST, identity=seat.identity, text="it was claimed"))
+            doubts.append(seat)
             ask = Ask(now + points.CLAIM_TIME)
             # Whether the claimer's deactivation was answered is not known: once more after `late` (rule 4).
             seat = replace(seat, again=True)
@@ -149,7 +152,9 @@ def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Fo
         return with_debt(state, name, debt_lost), notices
     for seat in seats(state):
         if seat.identity.name == name:
-            return with_seat(state, seat.identity, seat_lost) or state, notices
+            state = with_seat(state, seat.identity, seat_lost) or state
+            # Rule 15: whoever took it had looked at our pod; before it is written again we look as well.
+            return replace(state, pod=replace(state.pod, doubted_at=now)) if doubts else state, notices
     return state, notices
 
 
@@ -170,7 +175,7 @@ def ledger_failed(state: State, now: float, flight: Flight, event: LedgerFailed)
     """Fold an outage of the ledger; what a write of an unknown outcome left there is looked for again."""
     ledger = state.ledger
     failures = ledger.failures + 1
-    pause = points.ledger_pause(failures, event.luck)
+    pause = points.ledger_pause(failures, event.luck, event.retry_after)
     if isinstance(state.stopping, Stopping):
         pause = min(pause, points.HURRIED)
     command = flight.launch.command

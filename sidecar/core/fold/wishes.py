@@ -7,6 +7,7 @@ from sidecar.core.commands import (
     Notice,
     Occasion,
 )
+from sidecar.core.conclusions import pod_ends
 from sidecar.core.events import (
     KeysSeen,
     ProspectsSeen,
@@ -14,8 +15,10 @@ from sidecar.core.events import (
 )
 from sidecar.core.fold.change import Folded, Instant
 from sidecar.core.reasons import Failure
+from sidecar.core.release import NEVER
 from sidecar.core.replacement import replace
 from sidecar.core.state import (
+    Deciding,
     Prospects,
     Running,
     State,
@@ -48,18 +51,36 @@ def prospects_seen(state: State, now: float, event: ProspectsSeen) -> Folded:
     return replace(state, prospects=Prospects(event.names, event.waiting, freed, event.held), server=server), []
 
 
+def stopping_now(state: State, now: float, deadline: float, *, release: bool, serves: bool = False) -> State:
+    """Begin the end, giving the seat back or not; ``serves``: the app does, so wait for its end as long as we can."""
+    stopping = Stopping(now, deadline, release, drain_until=now)
+    if release:
+        latest = deadline - stopping.reserve
+        drained = latest if serves else min(now + state.policy.drain, latest)
+        stopping = replace(stopping, drain_until=max(now, drained))
+    # Pauses that were right for hours to come are not for the last seconds.
+    debts = tuple(debt if debt.answered else replace(debt, not_before=now) for debt in state.debts)
+    return replace(state, stopping=stopping, debts=debts, ledger=replace(state.ledger, not_before=now))
+
+
+def grace_end(now: float, ends_at: float | None) -> float:
+    """Return by when we must have ended in a pod whose grace period is over at ``ends_at`` (None: not told)."""
+    return NEVER if ends_at is None else max(ends_at, now + points.LAST_GRACE) - points.DECIDED_MARGIN
+
+
 def stop(state: State, now: float, event: Stop) -> Folded:
     """Fold the wish to end; a second one cuts short what the first still waits for."""
     match state.stopping:
         case Running():
-            stopping = Stopping(now, event.deadline, event.release, drain_until=now)
-            if event.release:
-                drained = min(now + state.policy.drain, event.deadline - stopping.reserve)
-                stopping = replace(stopping, drain_until=max(now, drained))
-            # Pauses that were right for hours to come are not for the last seconds.
-            debts = tuple(debt if debt.answered else replace(debt, not_before=now) for debt in state.debts)
-            state = replace(state, stopping=stopping, debts=debts, ledger=replace(state.ledger, not_before=now))
-            return state, [Notice(occasion=Occasion.STOPPING)]
+            told: list[Instant] = [Notice(occasion=Occasion.STOPPING)]
+            if event.release is not None:
+                return stopping_now(state, now, event.deadline, release=event.release), told
+            # That it ends is never taken back, so what the watch said last is enough.
+            pod = state.pod.report if pod_ends(state) else None
+            until = min(now + points.POD_LOOK, event.deadline)
+            return replace(state, stopping=Deciding(now, event.deadline, until, pod=pod)), told
+        case Deciding() as before:
+            return replace(state, stopping=replace(before, deadline=min(before.deadline, event.deadline))), []
         case Stopping() as before:
             deadline = min(before.deadline, event.deadline)
             return replace(state, stopping=replace(before, deadline=deadline, drain_until=now)), []

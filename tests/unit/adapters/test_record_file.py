@@ -21,7 +21,7 @@ SECONDS = st.floats(allow_nan=False, allow_infinity=False)
 RECORDS = st.builds(
     SeatRecord,
     identity=st.builds(Identity, st.text(), st.text(), st.text()),
-    owner=st.builds(Owner, *[st.text()] * 8),
+    owner=st.builds(Owner, *[st.text()] * 7),
     phase=st.sampled_from(Phase),
     open=st.booleans(),
     unknown=st.booleans(),

@@ -21,7 +21,7 @@ def read(tmp_path: Path) -> Load:
         path = tmp_path / "sidecar.yaml"
         if file is not None:
             path.write_text(file)
-        around = Surroundings(environ=environ or {}, host_name="host-1", service_account_token=tmp_path / "no-token")
+        around = Surroundings(environ=environ or {}, host_name="host-1")
         texts = {name.replace("__", "."): text for name, text in flags.items()}
         return load(texts, file=None if file is None else str(path), surroundings=around)
 
@@ -220,19 +220,30 @@ def test_what_a_service_injects_is_no_setting(read: Load) -> None:
     assert "enableServiceLinks" in config.warnings[0]
 
 
-def test_kubernetes_is_told_to_be_missing(read: Load, tmp_path: Path) -> None:
-    """The ledger in Kubernetes is not part of this version, asked for or found out."""
-    assert "use ledger.kind: file" in faults(read, ledger__kind="kubernetes")[0]
-    (tmp_path / "no-token").write_text("now there is one")
-    (fault,) = faults(read)
-    assert fault.startswith("ledger.kind (default): auto means kubernetes here")
-    assert read(ledger__kind="file").ledger.kind is LedgerKind.FILE
-    assert read(mode="observe").mode is Mode.OBSERVE
+def test_a_mounted_token_means_kubernetes(read: Load, tmp_path: Path) -> None:
+    """Where a service account's token is mounted, the records are Leases in the pod's namespace, unless told otherwise."""
+    assert read().ledger.kind is LedgerKind.FILE
+    (tmp_path / "token").write_text("now there is one")
+    account = {"ledger__account_dir": str(tmp_path)}
+    pod = {"pod__name": "icap-0", "pod__uid": "u-1", "pod__namespace": "licensed"}
+    config = read(**account, **pod)
+    assert (config.ledger.kind, config.ledger.namespace) == (LedgerKind.KUBERNETES, "licensed")
+    assert read(**account, ledger__kind="file").ledger.kind is LedgerKind.FILE
+    assert read(**account, mode="observe").mode is Mode.OBSERVE
+
+
+@pytest.mark.parametrize("missing", ["pod.name", "pod.uid", "pod.namespace"])
+def test_kubernetes_needs_to_know_the_pod(read: Load, missing: str) -> None:
+    """A record in Kubernetes names its pod; the host's name is not taken for it, and what is missing is told."""
+    pod = {"pod__name": "icap-0", "pod__uid": "u-1", "pod__namespace": "licensed"}
+    del pod[missing.replace(".", "__")]
+    (fault,) = faults(read, ledger__kind="kubernetes", **pod)
+    assert f"needs {missing}: set {missing.upper().replace('.', '_')} from the downward API" in fault
 
 
 def test_a_host_without_a_usable_name_needs_one(tmp_path: Path) -> None:
     """The instance's name is a file's name in the ledger."""
-    around = Surroundings(environ={}, host_name="../x", service_account_token=tmp_path / "none")
+    around = Surroundings(environ={}, host_name="../x")
     with pytest.raises(Misconfigured, match=r"pod.name \(default\) is not known"):
         load(surroundings=around)
     assert load({"pod.name": "a"}, surroundings=around).pod.name == "a"
@@ -299,7 +310,7 @@ def test_NO_SECRET_a_misplaced_key_is_not_repeated(read: Load) -> None:  # noqa:
 
 
 def test_every_setting_of_the_design_is_there() -> None:
-    """The names of design.md section 7."""
+    """The names of design.md section 7, and the two that a pod needs besides."""
     expected = """
         mode activation.url activation.route activation.late activation.quantity activation.comment activation.timeout
         activation.ca_file activation.retry_base activation.retry_cap activation.refused_retry key.dir key.rotation
@@ -307,7 +318,7 @@ def test_every_setting_of_the_design_is_there() -> None:
         deployment_id.value ledger.kind ledger.dir ledger.namespace lease.renew lease.duration heartbeat.app
         heartbeat.revalidate heartbeat.grace refused.restart_app_after refused.dir shutdown.budget shutdown.drain
         shutdown.release reclaim.enabled reclaim.rate readiness.require http.port log.format log.level pod.name pod.uid
-        pod.namespace pod.node
+        pod.namespace pod.node pod.release ledger.account_dir
     """
     assert set(SETTINGS) == set(expected.split())
 

@@ -13,8 +13,8 @@ from sidecar.core.policy import IdSource, Mode
 from sidecar.core.reasons import AppTrouble, Cause, Failure
 from sidecar.core.records import Phase
 from sidecar.core.view import Stage
-from sidecar.observe.metrics import WATCH_ENDS, Metrics, operations
-from sidecar.ports import Outcome, ReclaimResult, Target
+from sidecar.observe.metrics import Metrics, operations
+from sidecar.ports import Outcome, ReclaimResult, Target, WatchEnd
 from tests.unit.observe import states
 from tests.unit.observe.states import FINGERPRINT, NOW, WALL, Clock
 
@@ -55,7 +55,7 @@ PAGE = [
     "event_loop_lag_seconds",
 ]
 """Every name of the table in observability.md."""
-POD_ONLY = {(Target.LEDGER, "pod")}
+POD_ONLY = {(Target.LEDGER, "pod"), (Target.APP, "knock")}
 """What is asked where there are pods and nowhere else."""
 KUBERNETES_ONLY = {"watch_restarts_total": "outside Kubernetes nothing is watched over a connection that could break"}
 
@@ -134,7 +134,7 @@ def test_at_most_300_series_even_after_everything_has_happened(kubernetes: bool)
         metrics.reclaimed(result)
     for stage in Stage:
         metrics.moved(stage)
-    for reason in WATCH_ENDS:
+    for reason in WatchEnd:
         metrics.watch_restarted(reason)
     metrics.scanned({Phase.ACTIVE: 2}, {})
     metrics.stepped(states.active())
@@ -165,7 +165,7 @@ def test_a_watch_is_counted_and_not_timed() -> None:
     """A stream ends when the server says so: its duration would only spoil the quantiles of requests."""
     metrics = make(kubernetes=True)
     metrics.requested(Target.LEDGER, "watch", Outcome.OK, 240.0)
-    metrics.watch_restarted("gone")
+    metrics.watch_restarted(WatchEnd.GONE)
     assert value(metrics, "requests_total", target="kubernetes", operation="watch", outcome="ok") == 1
     assert value(metrics, "watch_restarts_total", reason="gone") == 1
     assert not [

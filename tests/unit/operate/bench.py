@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import replace
 from random import Random
 from typing import Any, TypeVar
@@ -79,6 +79,9 @@ class Owners:
     async def look(self, owner: Owner) -> Sight:
         standing = self.standings.get(owner.pod, Standing.GONE)
         return Sight(standing, f"a look says {standing.value}")
+
+    async def glance(self, owners: Sequence[Owner]) -> Mapping[str, Sight]:
+        return {}
 
     async def sees_itself(self) -> bool:
         return True
