@@ -55,10 +55,7 @@ def own_control_plane(control_plane: Cluster) -> Iterator[ControlPlane]:
     if not isinstance(control_plane, ControlPlane):
         pytest.skip("this test stops the API server or reads its audit log, and the cluster is somebody else's")
     yield control_plane
-    if control_plane.api_server_runs:
-        control_plane.resume_api_server()
-    else:
-        control_plane.start_api_server()
+    control_plane.recover()
 
 
 @pytest.fixture
@@ -68,8 +65,10 @@ def admin(control_plane: Cluster) -> Admin:
 
 
 @pytest.fixture
-def namespace(admin: Admin) -> Iterator[str]:
+def namespace(control_plane: Cluster, admin: Admin) -> Iterator[str]:
     """Make a namespace of the test's own, in which pods can be made; it is deleted afterwards."""
     name = admin.create_namespace()
     yield name
+    if isinstance(control_plane, ControlPlane):
+        control_plane.recover()  # a test that failed half-way may have left the API server stopped
     admin.delete_namespace(name)

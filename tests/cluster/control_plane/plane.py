@@ -120,11 +120,6 @@ class ControlPlane(Cluster):
         self._await_ready()
         self._launch_controllers()
 
-    @property
-    def api_server_runs(self) -> bool:
-        """Tell whether it was started and not stopped."""
-        return "kube-apiserver" in self._children
-
     def pause_api_server(self) -> None:
         """Let it hang: connections are taken by the kernel, nobody answers."""
         self._children["kube-apiserver"].pause()
@@ -132,6 +127,13 @@ class ControlPlane(Cluster):
     def resume_api_server(self) -> None:
         """Let it go on."""
         self._children["kube-apiserver"].resume()
+
+    def recover(self) -> None:
+        """Bring the API server back from wherever a test left it."""
+        if "kube-apiserver" in self._children:
+            self.resume_api_server()
+        else:
+            self.start_api_server()
 
     def compact_etcd(self) -> int:
         """Make etcd forget all former versions of all objects, and return its present revision.
@@ -159,6 +161,18 @@ class ControlPlane(Cluster):
             event = json.loads(line)
             if event["user"]["username"] == user:
                 yield event
+
+    def used(self, user: str) -> set[tuple[str, str, str]]:
+        """Return (API group, resource, verb) of everything a user asked for, as the rules of a Role name them."""
+        return {
+            (
+                asked.get("apiGroup", ""),
+                "/".join(filter(None, (asked["resource"], asked.get("subresource")))),
+                event["verb"],
+            )
+            for event in self.audit(user)
+            if "resource" in (asked := event.get("objectRef", {}))
+        }
 
     def kubeconfig(self, path: Path, token: str | None = None, namespace: str = "default") -> Path:
         """Write a kubeconfig, for the administrator or for whoever the token says."""
