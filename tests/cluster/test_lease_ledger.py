@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
-from contextlib import aclosing
-from dataclasses import replace
 from pathlib import Path
 from random import Random
-from typing import Any
 
 import pytest
 
 from sidecar.adapters.kubernetes_api import KubernetesApi
 from sidecar.adapters.lease_ledger import LeaseLedger
 from sidecar.adapters.service_account import ServiceAccount
-from sidecar.core.records import Owner, Phase
-from sidecar.errors import Conflict, LedgerOutage
 from sidecar.observe.bystander import Bystander
 from tests.cluster.control_plane.cluster import Cluster
 from tests.contract.ledger_contract import LedgerContract
-from tests.contract.seats import seat
 
 RULES = [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["*"]}]
 LEASES = "apis/coordination.k8s.io/v1"
