@@ -18,7 +18,7 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
 
 from sidecar.core.commands import Notice, Occasion
-from sidecar.core.reasons import REFUSALS, AppTrouble, Cause, Failure
+from sidecar.core.reasons import REFUSALS, AppEnd, AppTrouble, Cause, Failure
 from sidecar.core.records import Phase
 from sidecar.core.state import State
 from sidecar.core.view import Stage
@@ -52,15 +52,13 @@ counted under this name: two targets for one server would halve every ratio."""
 WATCH: Final = "watch"
 _API_SERVER: Final = {"pod": _UNREFUSED, "event": _UNREFUSED, WATCH: _UNREFUSED}
 """What the API server is asked besides: for pods (the own one, owners of records), to take an event, for a stream."""
-_EXITS: Final = {
-    AppTrouble.REFUSED.value: "exit",
-    AppTrouble.SILENT.value: "unreachable",
-    "exit": "exit",
-    "crash_loop": "crash_loop",
-    "oom": "oom",
+_ENDS: Final[dict[str, AppEnd]] = {
+    AppTrouble.REFUSED: AppEnd.EXIT,
+    AppTrouble.SILENT: AppEnd.UNREACHABLE,
+    **{end.value: end for end in AppEnd},
 }
 """How the app failed, by how it did not answer, and in Kubernetes by what its container's status says (rule 17)."""
-_EXITS_OUTSIDE: Final = ("exit", "unreachable")
+_ENDS_OUTSIDE: Final = (AppEnd.EXIT, AppEnd.UNREACHABLE)
 _LOST: Final = {Occasion.RECORD_LOST: "lost", Occasion.RECORD_FOREIGN: "foreign"}
 
 
@@ -158,7 +156,7 @@ class Metrics:
             case Occasion.APP_UNANSWERED:
                 self._miss("app", reason)
             case Occasion.APP_FAILED:
-                self._app_failures.labels(_EXITS[reason]).inc()
+                self._app_failures.labels(_ENDS[reason]).inc()
             case Occasion.KEY_CHANGED:
                 self._key_reloads.inc(0 if self._first_key else 1)
                 self._first_key = False
@@ -229,7 +227,7 @@ class Metrics:
         for failure in _OUTAGES:
             self._release_failures.labels(failure)
         self._app_failures = self._counter("app_failures_total", "Failures of the app that release its seat.", "reason")
-        for how in _EXITS.values() if self._kubernetes else _EXITS_OUTSIDE:
+        for how in AppEnd if self._kubernetes else _ENDS_OUTSIDE:
             self._app_failures.labels(how)
         self._key_reloads = self._counter("key_reloads_total", "Times another key was taken, the first not counted.")
         self._key_reload_failures = self._counter("key_reload_failures_total", "Times the key folder became unusable.")

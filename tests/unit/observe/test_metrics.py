@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from sidecar import agent
 from sidecar.core.commands import Notice, Occasion
 from sidecar.core.policy import IdSource, Mode
-from sidecar.core.reasons import AppTrouble, Cause, Failure
+from sidecar.core.reasons import AppEnd, AppTrouble, Cause, Failure
 from sidecar.core.records import Phase
 from sidecar.core.view import Stage
 from sidecar.observe.metrics import Metrics, operations
@@ -116,7 +116,7 @@ def test_at_most_300_series_even_after_everything_has_happened(kubernetes: bool)
     """All label values are known beforehand: whatever happens adds no series."""
     metrics = make(kubernetes=kubernetes)
     before = len(values(metrics))
-    failures = ["exit", "crash_loop", "oom"] if kubernetes else []
+    failures = list(AppEnd) if kubernetes else []
     for occasion, reasons in {
         Occasion.ACTIVATION_FAILED: [each for each in Failure if each.value not in ("app", "ledger")],
         Occasion.RELEASE_ASKED: list(Cause),
@@ -175,7 +175,7 @@ def test_a_watch_is_counted_and_not_timed() -> None:
     ]
 
 
-@pytest.mark.parametrize("reason", ["exit", "crash_loop", "oom"])
+@pytest.mark.parametrize("reason", AppEnd)
 def test_what_the_status_of_a_pod_says_is_counted_as_it_says_it(reason: str) -> None:
     """In Kubernetes the container's status tells how the app failed (rule 17), and each way has its series."""
     metrics = make(kubernetes=True)
