@@ -66,6 +66,9 @@ class Child:
         """Stop it where it is: it holds its port and answers nobody."""
         self._popen.send_signal(signal.SIGSTOP)
         self._paused = True
+        limit = time.monotonic() + POLITE
+        while not self._stands() and time.monotonic() < limit:  # on a busy machine a thread may go on for a moment
+            time.sleep(0.005)
 
     def resume(self) -> None:
         """Let it go on."""
@@ -92,6 +95,14 @@ class Child:
         """Return the end of its log, without what a predecessor of this name wrote."""
         text = self.log.read_bytes()[self._since :].decode("utf-8", "replace")
         return f"the last that {self.name} wrote (exit code {self.code}):\n{text[-_TAIL:]}"
+
+    def _stands(self) -> bool:
+        """Tell whether every thread is stopped."""
+        try:
+            said = [thread.read_text() for thread in Path(f"/proc/{self.pid}/task").glob("*/stat")]
+        except OSError:  # one ended just now
+            return False
+        return all(text.rpartition(")")[2].split()[0] == "T" for text in said)
 
 
 def end_all(children: Sequence[Child], *, polite: float = POLITE) -> None:
