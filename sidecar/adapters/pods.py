@@ -184,6 +184,8 @@ class ApiOwners:
         return asyncio.get_running_loop().time() < self._forbidden.get(namespace, 0.0)
 
     def _forbid(self, namespace: str) -> None:
+        if namespace == self._own.namespace:
+            return  # a Role that is about to come should not be waited for any longer than that
         self._forbidden[namespace] = asyncio.get_running_loop().time() + _FORBIDDEN
 
 

@@ -184,6 +184,8 @@ def _awaited(state: State, now: float) -> str:
     snapshot = state.key.snapshot
     if snapshot is None or snapshot.current is None:
         return "a usable activation key"
+    if state.policy.watches_pod and state.pod.report is None:
+        return "a look at our own pod"
     if not state.ledger.listed or state.ledger.down_since is not None:
         return "the ledger"
     if deployment_id(state, now) is None:
@@ -267,6 +269,8 @@ def _faults(state: State) -> list[str]:
     snapshot = state.key.snapshot
     if snapshot is not None:
         faults += [text for text in (snapshot.fault, snapshot.warning) if text]
+    if state.pod.down_since is not None:
+        faults.append(f"our own pod: {state.pod.message}")
     if state.ledger.down_since is not None:
         faults.append(f"ledger: {state.ledger.message}")
     if state.server.outage is not None:

@@ -81,6 +81,7 @@ def status(state: State, view: View, moment: Moment, version: str) -> Shown:
         "keys": _keys(state),
         "app": _app(state, moment),
         "ledger": _ledger(state, moment),
+        "pod": _pod(state, moment) if state.policy.watches_pod else None,
         "mode": state.policy.mode.value,
         "route": state.policy.route.value,
         "version": version,
@@ -176,6 +177,9 @@ def _errors(state: State, moment: Moment) -> Shown:
     ledger = state.ledger
     if ledger.down_since is not None:
         errors["ledger"] = _error("ledger", ledger.message, ledger.down_since, moment, ledger.failures)
+    pod = state.pod
+    if pod.down_since is not None:
+        errors["pod"] = _error("ledger", pod.message, pod.down_since, moment, pod.failures)
     return errors
 
 
@@ -227,4 +231,20 @@ def _ledger(state: State, moment: Moment) -> Shown:
         "down_seconds": moment.ago(ledger.down_since),
         "failures": ledger.failures,
         "message": ledger.message,
+    }
+
+
+def _pod(state: State, moment: Moment) -> Shown:
+    owner, report = state.policy.owner, state.pod.report
+    shown: Shown = {"name": owner.pod, "namespace": owner.namespace, "uid": owner.uid, "seen": report is not None}
+    if report is None:
+        return shown
+    app = report.app
+    return shown | {
+        "exists": report.uid == owner.uid,
+        "deleting": report.deleting,
+        "ends_at": moment.utc(state.pod.ends_at),
+        "ended": report.ended,
+        "app_container": None if app is None else {"id": app.id, "restarts": app.restarts, "ended": app.ended},
+        "app_ended_seconds_ago": moment.ago(state.pod.app_ended_at),
     }
