@@ -66,6 +66,8 @@ def _seen(state: State, now: float, report: PodReport) -> Folded:
         return state, [Notice(occasion=Occasion.POD_FOREIGN, text=text), Exit(EXIT_MISCONFIGURED)]
     if before.report is None and report.fault:
         return state, [Notice(occasion=Occasion.POD_FOREIGN, text=report.fault), Exit(EXIT_MISCONFIGURED)]
+    if report.uid != owner.uid:
+        report = PodReport(uid=report.uid)  # a successor of our name: its container says nothing about our app
     notices: list[Instant] = []
     if before.down_since is not None:
         notices.append(Notice(occasion=Occasion.POD_SEEN))
