@@ -19,7 +19,7 @@ BUILD_NETWORK ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-cluster test-container test-browser screenshots simulate bench mutations lint format lock docs image compose clean
+.PHONY: help demo test test-chart test-cluster test-container test-browser screenshots simulate bench mutations lint format lock docs image compose clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -38,6 +38,7 @@ docs: $(STAMP) ## write the pages that are made from the code
 	@$(BIN)/python docs/make_state_diagram.py
 	@$(BIN)/python docs/make_alert_table.py
 	@$(BIN)/license-sidecar check-config --docs > docs/settings.md
+	@$(BIN)/python docs/make_chart_docs.py
 
 demo: $(STAMP) ## watch a seat being taken, kept, given back, lost and reclaimed (INTERACTIVE=1 leaves it running)
 	@$(BIN)/mock-activation demo $(if $(INTERACTIVE),--interactive)
@@ -48,6 +49,10 @@ test: $(STAMP) ## everything that needs only Python
 test-cluster: $(STAMP) ## a real Kubernetes API server, built the first time (KUBERNETES=1.29 chooses another; minutes)
 	@$(BIN)/python -m tests.cluster.binaries --version $(KUBERNETES)
 	@LICENSE_SIDECAR_TEST_KUBERNETES=$(KUBERNETES) $(BIN)/python -m pytest tests/cluster $(PYTEST_ARGS)
+
+test-chart: $(STAMP) ## the chart with the real Helm 3 and 4, built the first time (minutes); alerts with promtool
+	@$(BIN)/python -m tests.chart.helm
+	@$(BIN)/python -m pytest tests/chart $(PYTEST_ARGS)
 
 test-container: $(STAMP) ## the image and the Compose file on a real Docker engine
 	@$(BIN)/python -m pytest tests/container $(PYTEST_ARGS)
