@@ -131,5 +131,5 @@ subjects:
 {{- define "icap.lookRules" -}}
 - apiGroups: [""]
   resources: [pods]
-  verbs: [get, list, watch]
+  verbs: [get, list]
 {{- end -}}
