@@ -100,6 +100,8 @@ class Case:
     fires: dict[int, tuple[dict[str, str], ...]] = field(default_factory=dict)
     says: str = ""
     namespace: bool = True
+    every: int = 1
+    """Minutes between two evaluations."""
 
     def test_file(self, rule: dict[str, Any], rule_file: str) -> dict[str, Any]:
         """Return promtool's test of this case."""
@@ -128,7 +130,7 @@ class Case:
             group["alert_rule_test"] = [
                 {"eval_time": f"{minute}m", "alertname": self.alert, "exp_alerts": alerts},
             ]
-        return {"rule_files": [rule_file], "evaluation_interval": "1m", "tests": [group]}
+        return {"rule_files": [rule_file], "evaluation_interval": f"{self.every}m", "tests": [group]}
 
     def _identity(self) -> dict[str, str]:
         return {"alertname": self.alert, "alertstate": "firing"}

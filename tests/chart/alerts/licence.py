@@ -51,6 +51,27 @@ NOT_ACTIVE: Final = (
         ),
     ),
     Case(
+        "a pod that loses its licence later on, and one that has it now and then",
+        "LicenseNotActive",
+        unready("a", (1, 9), (0, 20), activating=((0, 9), (1, 20)))
+        | unready("b", *((0, 3), (1, 1)) * 5, activating=((1, 20),)),
+        quiet=(5, 8, 13),
+        fires={15: ({},)},
+    ),
+    Case(
+        "pods that have a licence now and then",
+        "LicenseNotActive",
+        unready("a", *((0, 4), (1, 1)) * 8) | unready("b", *((0, 3), (1, 1)) * 10, waiting=((1, 40),)),
+        quiet=tuple(range(40)),
+    ),
+    Case(
+        "an app that came back a minute ago after a long time",
+        "LicenseNotActive",
+        unready("a", (0, 20), waiting_for_app=((1, 4), (0, 16))),
+        quiet=(5, 7),
+        fires={9: ({},)},
+    ),
+    Case(
         "a rolling update in which some pod is always young calls nobody",
         "LicenseNotActive",
         rolling_update(pods=8, minutes=4),
@@ -124,6 +145,27 @@ REFUSED_CASES: Final = (
         quiet=tuple(range(20)),
     ),
     Case(
+        "no seats, asked again in five minutes",
+        "LicenseRefused",
+        pod("a", {"ready": ((0, 40),), REFUSED: ((1, 40),), NO_SEATS: tuple((count, 5) for count in range(1, 9))}),
+        quiet=tuple(range(10, 40)),
+    ),
+    Case(
+        "no seats half an hour ago, a key that has expired now",
+        "LicenseRefused",
+        pod(
+            "a", {"ready": ((0, 5), (1, 30), (0, 20)), REFUSED: ((1, 5), (0, 30), (1, 20)), NO_SEATS: ((1, 2), (4, 53))}
+        ),
+        quiet=(20, 35),
+        fires={39: ({},), 50: ({},)},
+    ),
+    Case(
+        "a pod that was refused half an hour ago, and whose app is being restarted now",
+        "LicenseRefused",
+        pod("a", {"ready": ((0, 2), (1, 30), (0, 10)), REFUSED: ((1, 2), (0, 40)), NO_SEATS: ((0, 42),)}),
+        quiet=tuple(range(3, 42)),
+    ),
+    Case(
         "a refusal for an app that is licensed is grace",
         "LicenseRefused",
         pod("a", {"ready": ((1, 20),), REFUSED: ((0, 20),), NO_SEATS: ((0, 20),), EXPIRED: (("0+1", 20),)}),
@@ -171,6 +213,39 @@ NO_SEATS_CASES: Final = (
         fires={7: ({},), 9: ({},), 12: ({},)},
     ),
     Case(
+        "asked again in five minutes, while the app is restarted now and then",
+        "LicenseNoSeats",
+        pod(
+            "a",
+            {
+                "ready": ((0, 40),),
+                REFUSED: ((1, 2), (0, 2)) * 10,
+                WAITING: ((0, 40),),
+                NO_SEATS: tuple((count, 5) for count in range(1, 9)),
+            },
+        ),
+        fires={minute: ({},) for minute in range(11, 40)},
+    ),
+    Case(
+        "a pod that has a seat now and then, and one that waits now and then",
+        "LicenseNoSeats",
+        pod("a", {"ready": ((0, 3), (1, 1)) * 10, REFUSED: ((1, 40),), WAITING: ((0, 40),), NO_SEATS: (("1+1", 40),)})
+        | pod(
+            "b", {"ready": ((0, 40),), REFUSED: ((1, 40),), WAITING: ((0, 3), (1, 1)) * 10, NO_SEATS: (("1+1", 40),)}
+        ),
+        quiet=tuple(range(40)),
+    ),
+    Case(
+        "no seats half an hour ago; now the app does not start",
+        "LicenseNoSeats",
+        pod(
+            "a",
+            {"ready": ((0, 50),), REFUSED: ((1, 10), (0, 40)), WAITING: ((0, 50),), NO_SEATS: (("1+1", 10), (11, 40))},
+        ),
+        fires={8: ({},)},
+        quiet=tuple(range(22, 50)),
+    ),
+    Case(
         "an expired key is no lack of seats",
         "LicenseNoSeats",
         pod("a", {"ready": ((0, 20),), REFUSED: ((1, 20),), WAITING: ((0, 20),), NO_SEATS: ((0, 20),)}),
@@ -196,7 +271,7 @@ EXPIRY: Final = (
     Case(
         "6 days left",
         "LicenseExpiryCritical",
-        pod("a", {EXPIRES: ((6 * DAY, 40),)}),
+        pod("a", {EXPIRES: ((6 * DAY, 40),)}) | pod("b", {EXPIRES: ((300 * DAY, 40),)}),
         quiet=(5,),
         fires={20: ({},)},
         says=(
@@ -266,6 +341,31 @@ ACTIVATION_ERRORS: Final = (
         "LicenseActivationErrors",
         pod("a", {ATTEMPTS: ((1, 30),), 'activation_failures_total{reason="app"}': (("0+2", 30),)}),
         fires={20: ({},)},
+    ),
+    Case(
+        "seven of ten fail",
+        "LicenseActivationErrors",
+        pod("a", {ATTEMPTS: (("0+10", 30),), 'activation_failures_total{reason="protocol"}': (("0+7", 30),)}),
+        fires={20: ({},)},
+    ),
+    Case(
+        "four of ten fail",
+        "LicenseActivationErrors",
+        pod("a", {ATTEMPTS: (("0+10", 30),), 'activation_failures_total{reason="protocol"}': (("0+4", 30),)}),
+        quiet=tuple(range(30)),
+    ),
+    Case(
+        "an outage that is over for a quarter of an hour",
+        "LicenseActivationErrors",
+        pod(
+            "a",
+            {
+                ATTEMPTS: (("0+3", 15), ("42+1", 30)),
+                'activation_failures_total{reason="timeout"}': (("0+3", 15), (42, 30)),
+            },
+        ),
+        fires={13: ({},)},
+        quiet=tuple(range(21, 45)),
     ),
     Case(
         "one failure and a success, as after a hiccup",

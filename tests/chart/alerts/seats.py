@@ -29,10 +29,12 @@ def checks(name: str, held: int, **beaten: Sample) -> Series:
     return made
 
 
-def kube(name: str, *, sidecar: str = "", running: tuple[Sample, ...] = ((1, 40),), **more: str) -> Series:
+def kube(
+    name: str, *, sidecar: str = "", app: str = "md-icapsrv", running: tuple[Sample, ...] = ((1, 40),), **more: str
+) -> Series:
     """Return what kube-state-metrics tells of a pod of the app; ``sidecar``: ``native``, ``container`` or not there."""
     of = f'namespace="{NAMESPACE}",pod="{name}",job="kube-state-metrics"'
-    made = {f'kube_pod_container_info{{{of},container="md-icapsrv"}}': timeline((1, 40))}
+    made = {f'kube_pod_container_info{{{of},container="{app}"}}': timeline((1, 40))}
     if sidecar == "native":
         made[f'kube_pod_init_container_info{{{of},container="license-sidecar"}}'] = timeline((1, 40))
     if sidecar == "container":
@@ -45,7 +47,7 @@ HEARTBEAT: Final = (
     Case(
         "the ledger takes no renewal",
         "LicenseHeartbeatStale",
-        checks("a", 1, record=(60, 40), app=("50+60", 40), server=(100, 40)),
+        checks("a", 1, record=(60, 40), app=("-10+60", 40), server=(100, 40)),
         quiet=(2, 5),
         fires={10: ({"check": "record"},)},
         says=(
@@ -57,19 +59,29 @@ HEARTBEAT: Final = (
     Case(
         "all beat, seen by a Prometheus that looks once a minute only",
         "LicenseHeartbeatStale",
-        checks("a", 1, record=("46+60", 40), app=("31+60", 40), server=(100, 40)),
+        checks("a", 1, record=("-14+60", 40), app=("-29+60", 40), server=(100, 40)),
         quiet=tuple(range(40)),
+    ),
+    Case(
+        "all beat, but rules are always evaluated a minute after the scrape",
+        "LicenseHeartbeatStale",
+        {
+            name: " ".join(value if minute % 2 else "_" for minute, value in enumerate(values.split()))
+            for name, values in checks("a", 1, record=("-14+60", 40), app=("-29+60", 40)).items()
+        },
+        quiet=tuple(range(0, 40, 2)),
+        every=2,
     ),
     Case(
         "without a seat there is no record to renew",
         "LicenseHeartbeatStale",
-        checks("a", 0, record=(60, 40), app=("50+60", 40), server=(100, 40)),
+        checks("a", 0, record=(60, 40), app=("-10+60", 40), server=(100, 40)),
         quiet=tuple(range(40)),
     ),
     Case(
         "an adopted seat was never asked for, and a check that is off never succeeds",
         "LicenseHeartbeatStale",
-        checks("a", 1, record=("50+60", 40), app=("50+60", 40), server=(0, 40))
+        checks("a", 1, record=("-10+60", 40), app=("-10+60", 40), server=(0, 40))
         | pod(
             "b",
             {
@@ -101,9 +113,21 @@ RELEASE: Final = (
         fires={18: ({},)},
     ),
     Case(
-        "one failure that was mended by the next attempt",
+        "an answer is missing every five minutes",
         "LicenseReleaseFailing",
-        pod("a", {RELEASES: ((0, 5), (1, 35)), RECLAIMS: ((0, 40),)}),
+        pod("a", {RELEASES: tuple((count, 5) for count in range(8)), RECLAIMS: ((0, 40),)}),
+        fires={30: ({},)},
+    ),
+    Case(
+        "an orphan's release fails every five minutes",
+        "LicenseReleaseFailing",
+        pod("a", {RELEASES: ((0, 40),), RECLAIMS: tuple((count, 5) for count in range(8))}),
+        fires={30: ({},)},
+    ),
+    Case(
+        "one failure each that was mended by the next attempt",
+        "LicenseReleaseFailing",
+        pod("a", {RELEASES: ((0, 5), (1, 35)), RECLAIMS: ((0, 6), (1, 34))}),
         quiet=tuple(range(40)),
     ),
 )
@@ -153,6 +177,34 @@ STALLED: Final = (
         ),
     ),
     Case(
+        "scans worked for a while, and now fail every five minutes",
+        "LicenseReclaimStalled",
+        pod(
+            "a",
+            {SCANNED: (("0+60", 20), (1140, 60)), SCAN_FAILURES: ((0, 20), *((count, 5) for count in range(1, 13)))},
+        ),
+        quiet=(20, 40),
+        fires={50: ({},), 75: ({},)},
+    ),
+    Case(
+        "every other scan fails, and there is one in five minutes",
+        "LicenseReclaimStalled",
+        pod(
+            "a",
+            {
+                SCANNED: tuple((600 * count, 10) for count in range(1, 9)),
+                SCAN_FAILURES: tuple((count, 10) for count in range(8)),
+            },
+        ),
+        quiet=tuple(range(0, 80, 2)),
+    ),
+    Case(
+        "a failure an hour ago, and a scan that is due but seldom",
+        "LicenseReclaimStalled",
+        pod("a", {SCANNED: ((60, 5), (300, 75)), SCAN_FAILURES: ((0, 3), (1, 77))}),
+        quiet=tuple(range(0, 80, 2)),
+    ),
+    Case(
         "one sidecar fails, another scans",
         "LicenseReclaimStalled",
         pod("a", {SCANNED: ((0, 60),), SCAN_FAILURES: (("0+2", 60),)})
@@ -197,6 +249,31 @@ ABSENT: Final = (
         kube("a", sidecar="container") | pod("a", {"up": ((1, 5), (0, 35))}) | pod("b", {"up": ((1, 40),)}),
         quiet=(4, 10, 14),
         fires={16: ({},)},
+    ),
+    Case(
+        "a sidecar that is no target any more",
+        "LicenseSidecarAbsent",
+        kube("a", sidecar="native") | pod("a", {"up": ((1, 10), ("stale", 1))}),
+        quiet=(9, 15, 18),
+        fires={22: ({},)},
+    ),
+    Case(
+        "a sidecar beside an app of another name",
+        "LicenseSidecarAbsent",
+        kube("a", sidecar="container", app="scanner"),
+        fires={12: ({},)},
+    ),
+    Case(
+        "a sidecar that answers now and then, seen by some Prometheus that is slow",
+        "LicenseSidecarAbsent",
+        pod("a", {"up": ((0, 4), (1, 1)) * 8}) | kube("a", sidecar="native"),
+        quiet=tuple(range(40)),
+    ),
+    Case(
+        "a target that comes and goes, as long as it answers",
+        "LicenseSidecarAbsent",
+        pod("a", {"up": ((1, 1), ("stale", 6)) * 5}) | kube("a", sidecar="native"),
+        quiet=tuple(range(35)),
     ),
     Case(
         "both kinds of sidecars answer",
@@ -269,6 +346,12 @@ NEARLY_USED: Final = (
             "90% of the configured seats are taken, as license-sidecar in namespace icap sees it. Another pod, or"
             " a rolling update that starts new pods before old ones end, may find none."
         ),
+    ),
+    Case(
+        "in a large fleet a sidecar shows what it saw before seats were given back",
+        "LicenseSeatsNearlyUsed",
+        used("a", 1, 5) | used("b", 1, 10) | pod("b", {SCANNED: ((0, 2), (120, 58))}),
+        quiet=tuple(range(10, 60, 5)),
     ),
     Case(
         "nobody scans the ledger: what the pods hold counts",
