@@ -226,7 +226,13 @@ def life(
     loop = asyncio.get_running_loop()
     random = Random()  # noqa: S311 - jitter, not cryptography
     pulses = Pulses(loop.time)
-    metrics = Metrics(__version__, shutdown_budget=config.shutdown.budget, kubernetes=kubernetes, clock=loop.time)
+    metrics = Metrics(
+        __version__,
+        shutdown_budget=config.shutdown.budget,
+        seats_configured=config.key.seats,
+        kubernetes=kubernetes,
+        clock=loop.time,
+    )
     observers = Observers(metrics, Narrator(loop.time), pulses)
     opened = open_ledger(config, observers, random, enter=online)
     owner = opened.owner if online else Owner(pod=config.pod.name, uid="")

@@ -86,6 +86,12 @@ class Key:
         "the order when the key changes",
         reason="with activate-first a refused new key costs nothing: the old seat is kept",
     )
+    seats: int = _setting(
+        parse.integer(0, 1_000_000),
+        "0",
+        "how many seats the key has; 0 = unknown",
+        reason="only for the metric seats_configured and the alert that nearly all are used: the server alone decides",
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
