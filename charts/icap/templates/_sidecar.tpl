@@ -55,6 +55,10 @@ seccompProfile:
 - name: LICENSE_SIDECAR_ACTIVATION_CA_FILE
   value: /etc/license-sidecar/activation-ca/ca.pem
 {{- end }}
+{{- with .Values.license.seats }}
+- name: LICENSE_SIDECAR_KEY_SEATS
+  value: {{ int . | quote }}
+{{- end }}
 - name: LICENSE_SIDECAR_LEDGER_KIND
   value: kubernetes
 - name: LICENSE_SIDECAR_LEDGER_NAMESPACE

@@ -310,7 +310,7 @@ def test_NO_SECRET_a_misplaced_key_is_not_repeated(read: Load) -> None:  # noqa:
 
 
 def test_every_setting_of_the_design_is_there() -> None:
-    """The names of design.md section 7, and the two that a pod needs besides."""
+    """The names of design.md section 7, two that a pod needs besides, and what the metric seats_configured needs."""
     expected = """
         mode activation.url activation.route activation.late activation.quantity activation.comment activation.timeout
         activation.ca_file activation.retry_base activation.retry_cap activation.refused_retry key.dir key.rotation
@@ -318,7 +318,7 @@ def test_every_setting_of_the_design_is_there() -> None:
         deployment_id.value ledger.kind ledger.dir ledger.namespace lease.renew lease.duration heartbeat.app
         heartbeat.revalidate heartbeat.grace refused.restart_app_after refused.dir shutdown.budget shutdown.drain
         shutdown.release reclaim.enabled reclaim.rate readiness.require http.port log.format log.level pod.name pod.uid
-        pod.namespace pod.node pod.release ledger.account_dir
+        pod.namespace pod.node pod.release ledger.account_dir key.seats
     """
     assert set(SETTINGS) == set(expected.split())
 
