@@ -28,7 +28,7 @@ BEGIN: Final = "<!-- Made from values.yaml by docs/make_chart_docs.py. -->\n"
 END: Final = "<!-- End of what is made from values.yaml. -->\n"
 
 OF_THE_CHART: Final = frozenset(
-    {"mode", "activation.url", "activation.route", "activation.ca_file", "key.dir"}
+    {"mode", "activation.url", "activation.route", "activation.ca_file", "key.dir", "key.seats"}
     | {"app.url", "app.api_key_file", "app.ca_file", "app.container", "refused.dir"}
     | {"shutdown.budget", "shutdown.drain", "http.port"}
 )
