@@ -38,7 +38,8 @@ def issue(folder: Path) -> Credentials:
     """Make everything anew, readable for the owner only."""
     folder.mkdir(mode=0o700)
     authority = trustme.CA()
-    certificate = authority.issue_cert("127.0.0.1", "localhost", "kubernetes.default.svc")
+    # The last one is the Service "kubernetes", which pods ask.
+    certificate = authority.issue_cert("127.0.0.1", "localhost", "kubernetes.default.svc", "10.96.0.1")
     made = Credentials(
         authority=authority,
         ca_file=folder / "ca.crt",
