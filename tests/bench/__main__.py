@@ -13,11 +13,17 @@ import sys
 from pathlib import Path
 from typing import Final
 
-from tests.bench import fleet, life, load, machine, scrape
+from tests.bench import cluster, fleet, life, load, machine, scrape
 from tests.bench.figures import Figure, table
 from tests.bench.installed import ROOT, install
 
-PARTS: Final = {"life": life.measure, "metrics": scrape.measure, "mock": load.measure, "simulation": fleet.measure}
+PARTS: Final = {
+    "life": life.measure,
+    "cluster": cluster.measure,
+    "metrics": scrape.measure,
+    "mock": load.measure,
+    "simulation": fleet.measure,
+}
 
 
 def main() -> int:

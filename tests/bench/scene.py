@@ -60,7 +60,11 @@ class Ours:
             **settings,
         }
         names = {f"LICENSE_SIDECAR_{name.replace('.', '_').upper()}": value for name, value in wanted.items()}
-        return Process([self._command, "run"], names, folder / "log")
+        return Process([self._command, "run"], {**names, **self.surroundings()}, folder / "log")
+
+    def surroundings(self) -> dict[str, str]:
+        """Return variables that are no settings of ours."""
+        return {}
 
 
 class Naive:
