@@ -3,14 +3,16 @@
 {{/*
 Shell built-ins and find only: the image's other programs may be broken by its own library path.
 A file younger than two minutes is the sidecar's wish for a restart; a dead sidecar cannot renew it.
-Any byte and a clean end are signs of life: a TLS port answers a plain HEAD with an alert or hangs up.
+Any byte and any end are signs of life: a TLS port answers a plain HEAD with an alert or hangs up, perhaps before all
+of it was written. Without the trap that would end the script by SIGPIPE (seen), and so a healthy container.
 */}}
 {{- define "icap.livenessScript" -}}
 if [[ -n $(find /run/license-sidecar/restart-app -mmin -2 2>/dev/null) ]]; then
   echo "the licence sidecar asks for a restart"; exit 1
 fi
+trap '' PIPE
 exec 3<>/dev/tcp/127.0.0.1/{{ int .Values.app.ports.rest }} || exit 1
-printf 'HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3
+printf 'HEAD / HTTP/1.0\r\nHost: localhost\r\n\r\n' >&3 2>/dev/null
 IFS= read -r -t 5 -n 1 -u 3 byte
 (( $? <= 128 )) || { echo "the REST port does not answer"; exit 1; }
 {{- end -}}
