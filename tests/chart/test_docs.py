@@ -47,13 +47,14 @@ def laid_over(below: Any, above: Any) -> Any:
     return below | {name: laid_over(below.get(name), value) for name, value in above.items()}
 
 
-@pytest.mark.parametrize("values", examples())
-def test_a_block_of_values_renders(helm3: Helm, values: str) -> None:
+@pytest.mark.parametrize("block", examples())
+def test_a_block_of_values_renders(helm3: Helm, block: str) -> None:
     """A block is all that is needed or, where it shows one thing only, goes with the values of the first page."""
-    given = yaml.safe_load(values)
-    if not ("acceptEula" in given or "mockActivation" in given):
-        values = yaml.safe_dump(laid_over(yaml.safe_load(BASE), given))
-    rendered = Manifest(helm3.template(values=values))
+    values = yaml.safe_load(block)
+    if not ("acceptEula" in values or "mockActivation" in values):
+        values = laid_over(yaml.safe_load(BASE), values)
+    upgrade = ("--is-upgrade",) if "upgrade" in block.partition("\n")[0] else ()
+    rendered = Manifest(helm3.template(values=yaml.safe_dump(values), more=upgrade))
     assert rendered.of("Deployment")
 
 
