@@ -37,8 +37,8 @@ def app_fails_at(state: State) -> float | None:
 def _container_fails_at(state: State, contact: AppUnmet | AppMet | AppLost) -> float | None:
     """In Kubernetes the pod's status decides; silence of the REST port alone does not (rule 17)."""
     pod, since = state.pod, state.pod.app_ended_at
-    if since is None or pod.down_since is not None:
-        return None  # what the status said before we lost sight of it may be history
+    if since is None or pod.down_since is not None or state.ledger.down_since is not None:
+        return None  # what the status said before we lost sight of it may be history; the ledger may notice that first
     if pod.report is not None and (pod.report.deleting or pod.report.ended):
         return None  # the end of the pod is no crash: the shutdown gives the seat back
     if isinstance(contact, AppMet) and contact.at > since:
