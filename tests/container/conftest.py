@@ -97,6 +97,11 @@ class Stack:
             **dict.fromkeys(("MOCK_CONTROL_PORT", "SIDECAR1_PORT", "SIDECAR2_PORT", "PROMETHEUS_PORT"), "0"),
         }
 
+    @property
+    def flavour(self) -> str:
+        """Return which Compose this is."""
+        return " ".join(self._compose)
+
     def compose(self, *words: str, limit: float = 180, check: bool = True) -> str:
         return command(*self._compose, *words, limit=limit, check=check, environ=self._environ)
 
@@ -127,8 +132,16 @@ class Stack:
     def status(self, number: int) -> Any:
         return self.fetch(self.url(f"pod{number}", 9480) + "/status")
 
+    def key_state(self, state: str) -> None:
+        """Let the activation server think something else of its only key."""
+        mock = self.url("mock", 8081)
+        (key,) = self.fetch(mock + "/state")["keys"]
+        body = json.dumps({"state": state}).encode()
+        address = f"{mock}/keys/{key['fingerprint']}"
+        self.fetch(urllib.request.Request(address, body, {"Content-Type": "application/json"}, method="PATCH"))
+
     @staticmethod
-    def fetch(url: str) -> Any:
+    def fetch(url: str | urllib.request.Request) -> Any:
         """Fetch a JSON answer."""
         with urllib.request.urlopen(url, timeout=5) as answer:
             return json.load(answer)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import urllib.parse
 from pathlib import Path
 from typing import Any
@@ -99,6 +100,42 @@ def test_prometheus_scrapes_both_sidecars_and_the_mock(stack: Any) -> None:
     stack.wait_until("two seats are held", lambda: value("sum(mdlicense_seat_held)") == 2, 30)
     stack.wait_until("two sidecars are ready", lambda: value("sum(mdlicense_ready)") == 2, 30)
     stack.wait_until("Prometheus is healthy", lambda: stack.healthy("prometheus"), 60)
+
+
+def alerts(stack: Any) -> dict[str, dict[str, Any]]:
+    """Return what Prometheus makes of each alert."""
+    groups = stack.fetch(stack.url("prometheus", 9090) + "/api/v1/rules?type=alert")["data"]["groups"]
+    return {rule["name"]: rule for group in groups for rule in group["rules"]}
+
+
+def test_prometheus_has_the_alerts_of_the_chart(stack: Any) -> None:
+    """The profile loads the chart's own file, and every alert in it is evaluated without a fault and stays silent."""
+    file = Path(__file__).resolve().parents[2] / "charts" / "icap" / "files" / "alerts.yaml"
+    expected = re.findall(r"^ *- alert: (\w+)$", file.read_text(), re.MULTILINE)
+    assert len(expected) == 13
+    stack.wait_until(
+        "every alert was evaluated", lambda: {rule["health"] for rule in alerts(stack).values()} == {"ok"}, 30
+    )
+    assert list(alerts(stack)) == expected
+    assert {name for name, rule in alerts(stack).items() if rule["state"] == "firing"} == set()
+
+
+def test_an_expired_key_is_called_for(stack: Any) -> None:
+    """An app that comes back while its key has expired is refused, and Prometheus calls for a person, once."""
+    stack.key_state("expired")
+    stack.engine.run("exec", stack.container("app1"), "python3", "-c", CRASH, check=False)
+    stack.wait_until("sidecar1 is refused", lambda: stack.status(1)["state"] == "refused", 60, show="sidecar1")
+    # Firing takes two minutes; seen once is enough, with the other Compose it may just have begun.
+    state = "firing" if stack.flavour == "docker compose" else "pending"
+    stack.wait_until(f"the alert is {state}", lambda: alerts(stack)["LicenseRefused"]["state"] == state, 240)
+    (alert,) = alerts(stack)["LicenseRefused"]["alerts"]
+    assert alert["labels"] == {"alertname": "LicenseRefused", "job": "license-sidecar", "severity": "critical"}
+    assert alert["annotations"]["description"].startswith("1 pod(s) of license-sidecar got a final no")
+    stack.key_state("ok")
+    # A final no is asked again after a quarter of an hour; a sidecar that starts asks at once.
+    stack.compose("restart", "--timeout", "25", "sidecar1")
+    stack.wait_until("the pod has a seat again", lambda: len(stack.seats()) == 2 and stack.healthy("sidecar1"), 90)
+    stack.wait_until("nobody is called", lambda: alerts(stack)["LicenseRefused"]["state"] == "inactive", 60)
 
 
 def test_stopping_gives_both_seats_back(stack: Any) -> None:
