@@ -11,12 +11,16 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from random import Random
+from typing import TYPE_CHECKING
 
 from sidecar.config import Config, LedgerKind
 from sidecar.core.policy import Mode
 from sidecar.core.records import Owner
 from sidecar.patience import PatientLedger
 from sidecar.ports import Ledger, Observer, Owners, OwnPod, PodJournal
+
+if TYPE_CHECKING:
+    from sidecar.adapters.kubernetes_api import KubernetesApi
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +60,22 @@ def _files(config: Config, random: Random, *, enter: bool) -> Opened:
     return Opened(instances.owner, ledger, instances, close)
 
 
-def _leases(config: Config, observer: Observer, random: Random) -> Opened:
+def cluster_api(config: Config) -> KubernetesApi:
+    """Return the API server of the pod that we run in. Raises ``Misconfigured``."""
     from sidecar.adapters.kubernetes_api import KubernetesApi  # noqa: PLC0415 - only in Kubernetes
-    from sidecar.adapters.lease_ledger import LeaseLedger  # noqa: PLC0415 - the same
+    from sidecar.adapters.service_account import ServiceAccount  # noqa: PLC0415 - the same
+
+    return KubernetesApi(ServiceAccount.of_pod(os.environ, config.ledger.account_dir))
+
+
+def _leases(config: Config, observer: Observer, random: Random) -> Opened:
+    from sidecar.adapters.lease_ledger import LeaseLedger  # noqa: PLC0415 - only in Kubernetes
     from sidecar.adapters.pod_journal import ApiPodJournal  # noqa: PLC0415 - the same
     from sidecar.adapters.pods import ApiOwners, OwnApiPod  # noqa: PLC0415 - the same
-    from sidecar.adapters.service_account import ServiceAccount  # noqa: PLC0415 - the same
 
     pod = config.pod
     owner = Owner(pod=pod.name, uid=pod.uid, namespace=pod.namespace, node=pod.node, release=pod.release)
-    api = KubernetesApi(ServiceAccount.of_pod(os.environ, config.ledger.account_dir))
+    api = cluster_api(config)
     leases = LeaseLedger(api, config.ledger.namespace, lease=config.lease.duration, random=random, observer=observer)
     return Opened(
         owner,

@@ -29,7 +29,8 @@ from sidecar.core.servers import normalise
 from sidecar.core.state import State
 from sidecar.core.view import View
 from sidecar.errors import AppOutage, Misconfigured
-from sidecar.ledgers import Opened, open_ledger
+from sidecar.hook_ports import SecretStore
+from sidecar.ledgers import Opened, cluster_api, open_ledger
 from sidecar.lifecycle import Life
 from sidecar.ports import ActivationServer, Observer
 from sidecar.reclaim import Reclaimer
@@ -169,6 +170,18 @@ async def desk(config: Config, *, unproven: bool = False, logs: bool = False) ->
         await server.aclose()
         keys.close()
         await opened.close()
+
+
+@asynccontextmanager
+async def secret_store(config: Config, namespace: str) -> AsyncIterator[SecretStore]:
+    """Open the Secrets of a namespace for one command."""
+    from sidecar.adapters.secret_store import ApiSecretStore  # noqa: PLC0415 - only a hook of the chart has them
+
+    api = cluster_api(config)
+    try:
+        yield ApiSecretStore(api, namespace)
+    finally:
+        await api.aclose()
 
 
 def _release(config: Config, *, kubernetes: bool) -> bool | None:

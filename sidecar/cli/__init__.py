@@ -43,6 +43,9 @@ _GROUPS: Final = {
         "release": Command("release", "give back the seat of one deployment ID"),
         "import": Command("import_", "take over deployment IDs that older automation left behind"),
     },
+    "For the chart's hooks": {
+        "init-secrets": Command("init_secrets", "see to the Secrets that are generated or given by value"),
+    },
 }
 COMMANDS: Final = {name: command for group in _GROUPS.values() for name, command in group.items()}
 
