@@ -91,7 +91,7 @@ automountServiceAccountToken: false
 {{ include "icap.hookRole" (list $root $name $root.Release.Namespace $name $event $weight (index . 4)) }}
 {{- with index . 5 }}
 ---
-{{ include "icap.hookRole" (list $root (printf "%s-hook" (include "icap.abroad" $root)) (include "icap.ledgerNamespace" $root) $name $event $weight .) }}
+{{ include "icap.hookRole" (list $root (printf "%s-%s" (include "icap.abroad" $root) (splitList "-" $name | last)) (include "icap.ledgerNamespace" $root) $name $event $weight .) }}
 {{- end }}
 {{- end -}}
 

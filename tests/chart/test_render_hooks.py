@@ -1,0 +1,133 @@
+"""The Jobs around the life of a release: the writer of Secrets, the drain, the import, the CronJob."""
+
+from __future__ import annotations
+
+import pytest
+import yaml
+
+from tests.chart.manifests import events, name, weight
+from tests.chart.rules import plan
+from tests.chart.test_render_components import of_ci
+from tests.chart.test_render_vendor_pains import NEW, good, rendered
+
+
+@pytest.mark.parametrize(
+    ("values", "there"),
+    [
+        ("replicas: 1", False),
+        ("replicas: 0", True),
+        ("replicas: null", True),
+        ("autoscaling: {enabled: true}", False),
+        ("autoscaling: {enabled: true, minReplicas: 0}", True),
+        ("reclaimCronJob: {enabled: true}", True),
+        ("{replicas: 0, reclaimCronJob: {enabled: false}}", False),
+        ("{replicas: 0, mode: observe}", False),
+    ],
+)
+def test_the_cron_job_reclaims_where_there_may_be_no_pod(values: str, there: bool) -> None:
+    """As long as a pod runs, its sidecar does it; two runs never overlap, and a run that hangs ends."""
+    jobs = good(values).of("CronJob")
+    assert len(jobs) == int(there)
+    for it in jobs:
+        assert it["spec"]["concurrencyPolicy"] == "Forbid"
+        assert it["spec"]["jobTemplate"]["spec"]["activeDeadlineSeconds"] == 300
+        pod = it["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+        assert pod["serviceAccountName"] == "rel-license-sidecar"
+        assert pod["containers"][0]["args"] == ["reclaim", "--once"]
+
+
+def test_init_secrets_is_told_what_to_see_to() -> None:
+    """The plan names each Secret with its kind; what was given by value lies beside it, by Secret and entry."""
+    manifest = rendered(NEW)
+    planned = yaml.safe_load(manifest.one("ConfigMap", "rel-init-secrets")["data"]["plan.yaml"])
+    assert (planned["release"], planned["chart"]) == ("rel", "md-icapsrv")
+    assert {it["name"]: it["kind"] for it in planned["secrets"]} == {
+        "mdicapsrv-api-key": "api-key",
+        "mdicapsrv-cred": "credentials",
+        "mdicapsrv-license-key": "license-key",
+        "mdicapsrv-postgres-cred": "database-credentials",
+    }
+    assert set(manifest.one("Secret")["stringData"]) == {
+        "mdicapsrv-license-key.value",
+        "mdicapsrv-postgres-cred.user",
+        "mdicapsrv-postgres-cred.password",
+    }
+    job = manifest.one("Job", "rel-init-secrets")
+    (container,) = job["spec"]["template"]["spec"]["containers"]
+    assert container["args"] == ["init-secrets", "--plan=/etc/license-sidecar/plan.yaml", "--given=/run/secrets/given"]
+    assert events(job) == {"pre-install", "pre-upgrade"}
+
+
+def test_former_keys_are_handed_over_one_a_line() -> None:
+    """`previous` is the file that the sidecar reads."""
+    given = of_ci("new-secrets").one("Secret")["stringData"]["mdicapsrv-license-key.previous"]
+    assert given.splitlines() == ["FAKE-CI00-ONLY-NOT0-REAL-0000-OLD1", "FAKE-CI00-ONLY-NOT0-REAL-0000-OLD2"]
+
+
+def test_without_anything_to_write_there_is_no_writer() -> None:
+    """With existing Secrets everywhere there is neither Job nor Role, so --no-hooks and plain kubectl work."""
+    manifest = of_ci("existing-secrets")
+    assert plan(manifest) == []
+    assert [name(it) for it in manifest.objects if events(it) & {"pre-install", "pre-upgrade"}] == []
+
+
+def test_rights_stand_before_the_job_that_needs_them() -> None:
+    """Account and Role come first, then the binding, then the Job; at the end all of it is gone."""
+    for file, job in (
+        ("new-secrets", "rel-init-secrets"),
+        ("new-secrets", "rel-drain"),
+        ("adoption", "rel-license-import"),
+    ):
+        manifest = of_ci(file)
+        weights = {it["kind"]: weight(it) for it in manifest.objects if it["metadata"]["name"] == job}
+        assert weights["ServiceAccount"] <= weights["Role"] < weights["RoleBinding"] < weights["Job"]
+
+
+def test_an_uninstall_drains_first() -> None:
+    """One Job scales to 0, waits and reclaims, within what Helm waits for; a lost key does not hold it up."""
+    manifest = good("replicas: 2")
+    job = manifest.one("Job", "rel-drain")
+    assert events(job) == {"pre-delete"}
+    assert job["spec"]["activeDeadlineSeconds"] < 300
+    pod = job["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["drain", "--workload=deployment/md-icapsrv", "--timeout=240s"]
+    assert next(it for it in pod["volumes"] if it["name"] == "license-key")["secret"]["optional"] is True
+    scale = manifest.one("Role", "rel-drain")["rules"][0]
+    assert (scale["resources"], scale["resourceNames"]) == (["deployments/scale"], ["md-icapsrv"])
+    assert scale["verbs"] == ["get", "patch"]
+
+
+def test_the_drain_reaches_a_ledger_elsewhere() -> None:
+    """Its rights on seat records are where these are, and go away with it."""
+    roles = [it for it in of_ci("shared-ledger").of("Role") if events(it) == {"pre-delete"}]
+    assert {it["metadata"]["namespace"]: [r["resources"] for r in it["rules"]] for it in roles} == {
+        "ns": [["deployments/scale"], ["pods"], ["events"]],
+        "licences": [["leases"]],
+    }
+
+
+def test_adoption_releases_what_the_vendors_automation_left() -> None:
+    """After the key is there and before the new pods come; where there is nothing left behind it does nothing."""
+    manifest = of_ci("adoption")
+    job = manifest.one("Job", "rel-license-import")
+    assert weight(manifest.one("Job", "rel-init-secrets")) < weight(job) < 0
+    pod = job["spec"]["template"]["spec"]
+    assert pod["containers"][0]["args"] == ["import", "/run/secrets/vendor", "--apply"]
+    vendor = next(it for it in pod["volumes"] if it["name"] == "vendor")["secret"]
+    assert (vendor["secretName"], vendor["optional"]) == ("mdicap-licensing", True)
+    claim = manifest.one("PersistentVolumeClaim")["metadata"]
+    assert (claim["name"], claim["annotations"]["helm.sh/resource-policy"]) == ("vendor-data", "keep")
+
+
+def test_in_place_the_vendors_objects_are_the_same() -> None:
+    """Names and selector are the vendor's, so that `helm upgrade` changes its objects instead of making others."""
+    manifest = good("{ingress: {enabled: true}}")
+    assert manifest.app.owner["metadata"]["name"] == "md-icapsrv"
+    assert manifest.app.owner["spec"]["selector"] == {"matchLabels": {"app": "md-icapsrv"}}
+    assert manifest.one("Service", "md-icapsrv")["spec"]["selector"] == {"app": "md-icapsrv"}
+    assert {it["name"] for it in plan(rendered(NEW))} == {
+        "mdicapsrv-api-key",
+        "mdicapsrv-cred",
+        "mdicapsrv-license-key",
+        "mdicapsrv-postgres-cred",
+    }

@@ -1,0 +1,142 @@
+"""The ways in and out: Service, Ingress, route, policies, and how metrics are collected."""
+
+from __future__ import annotations
+
+import json
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from tests.chart.conftest import obtain
+from tests.chart.manifests import Manifest
+from tests.chart.test_render_components import of_ci
+from tests.chart.test_render_messages import GOOD
+from tests.chart.test_render_vendor_pains import good
+
+MONITORS: Final = ("monitoring.coreos.com/v1/PodMonitor", "monitoring.coreos.com/v1/ServiceMonitor")
+
+
+def test_the_service_is_the_single_way_in() -> None:
+    """REST, ICAP and ICAPS, each told to meshes for what it is; NGINX only when it is on; metrics not at all."""
+    ports = {it["name"]: it for it in good("replicas: 1").one("Service", "md-icapsrv")["spec"]["ports"]}
+    assert {it: (port["port"], port["appProtocol"]) for it, port in ports.items()} == {
+        "rest": (8048, "http"),
+        "icap": (1344, "tcp"),
+        "icaps": (11344, "tcp"),
+    }
+    more = {it["name"]: it["port"] for it in of_ci("tls").one("Service", "md-icapsrv")["spec"]["ports"]}
+    assert (more["nginx"], more["nginxs"]) == (8043, 8443)
+    secure = {it["name"]: it["appProtocol"] for it in of_ci("tls").one("Service", "md-icapsrv")["spec"]["ports"]}
+    assert secure["rest"] == "https"
+
+
+def test_a_load_balancer_gets_what_is_its_own() -> None:
+    """Fields of load balancers and node ports are there for such Services; others refuse them and do not get them."""
+    spec = of_ci("ways-in").one("Service", "md-icapsrv")["spec"]
+    assert spec["loadBalancerSourceRanges"] == ["192.0.2.0/24"]
+    assert {it["name"]: it.get("nodePort") for it in spec["ports"]}["icap"] == 31344
+    plain = good("service: {loadBalancerSourceRanges: [192.0.2.0/24], externalTrafficPolicy: Local}")
+    assert {"loadBalancerSourceRanges", "externalTrafficPolicy"} & set(
+        plain.one("Service", "md-icapsrv")["spec"]
+    ) == set()
+
+
+def test_the_ways_in_for_http_carry_the_rest_api_alone() -> None:
+    """ICAP is no HTTP: Ingress and route lead to the REST port."""
+    manifest = of_ci("ways-in")
+    assert manifest.one("Ingress")["metadata"]["name"] == "icap-ingress"
+    backends = [it["http"]["paths"][0]["backend"]["service"] for it in manifest.one("Ingress")["spec"]["rules"]]
+    assert backends == [{"name": "md-icapsrv", "port": {"name": "rest"}}] * 2
+    assert manifest.one("HTTPRoute")["spec"]["rules"][0]["backendRefs"] == [{"name": "md-icapsrv", "port": 8048}]
+
+
+def egress(policy: dict[str, Any]) -> set[tuple[str, int]]:
+    """Return addresses and ports that a policy lets out to."""
+    found = set()
+    for rule in policy["spec"]["egress"]:
+        peers = rule.get("to") or [{"any": True}]
+        for peer in peers:
+            where = peer.get("ipBlock", {}).get("cidr") or json.dumps(peer)
+            found |= {(where, port["port"]) for port in rule.get("ports", [{"port": 0}])}
+    return found
+
+
+def test_a_policy_lets_out_to_what_is_needed() -> None:
+    """DNS, API server, activation server, database, Core; Jobs reach no database."""
+    manifest = of_ci("network-policy")
+    app = egress(manifest.one("NetworkPolicy", "md-icapsrv"))
+    jobs = egress(manifest.one("NetworkPolicy", "rel-license-jobs"))
+    common = {("192.0.2.1/32", 443), ("192.0.2.1/32", 6443), ("198.51.100.0/24", 443), ('{"any": true}', 53)}
+    assert jobs == common
+    assert app == common | {("192.0.2.8/32", 5433), ("192.0.2.9/32", 8008), ("192.0.2.10/32", 0)}
+
+
+def test_a_policy_lets_in_by_port() -> None:
+    """Each port has its own list of who may come; the test of Helm may come too."""
+    rules = {
+        str(it["ports"][0]["port"]): it.get("from")
+        for it in of_ci("network-policy").one("NetworkPolicy", "md-icapsrv")["spec"]["ingress"]
+    }
+    test = {
+        "podSelector": {"matchLabels": {"app.kubernetes.io/instance": "rel", "app.kubernetes.io/component": "test"}}
+    }
+    assert set(rules) == {"icap", "rest", "9480"}
+    assert test in rules["icap"]
+    assert test in rules["9480"]
+    assert rules["rest"] == [{"podSelector": {"matchLabels": {"role": "admin"}}}]
+
+
+CLOSED: Final = """
+networkPolicy:
+  enabled: true
+  egress:
+    apiServer: {cidrs: [192.0.2.1/32]}
+    database: {cidrs: [192.0.2.8/32]}
+"""
+"""A policy whose only way to everywhere is that to the activation server."""
+
+
+def test_with_a_proxy_only_the_proxy_is_reached() -> None:
+    """The way around it is closed."""
+    everywhere = ("0.0.0.0/0", 443)
+    assert everywhere in egress(good(CLOSED).one("NetworkPolicy", "md-icapsrv"))
+    values = CLOSED + "    proxy: {cidrs: [192.0.2.3/32]}\nproxy: {https: 'http://proxy:3128'}"
+    out = egress(good(values).one("NetworkPolicy", "md-icapsrv"))
+    assert ("192.0.2.3/32", 3128) in out
+    assert everywhere not in out
+
+
+def test_cilium_takes_the_name() -> None:
+    """The activation server is allowed by name there, and by address no more."""
+    names = of_ci("cilium").one("CiliumNetworkPolicy")["spec"]["egress"][1]["toFQDNs"]
+    assert [it["matchName"] for it in names] == ["activation.dl.opswat.com", "updates.example.com"]
+    manifest = good(CLOSED + "  cilium: {enabled: true}")
+    assert manifest.of("CiliumNetworkPolicy")
+    assert ("0.0.0.0/0", 443) not in egress(manifest.one("NetworkPolicy", "md-icapsrv"))
+
+
+@pytest.mark.parametrize(
+    ("values", "apis", "kinds", "annotated"),
+    [
+        ("replicas: 1", (), [], False),
+        ("replicas: 1", MONITORS, ["PodMonitor"], False),
+        ("monitoring: {type: service}", MONITORS, ["ServiceMonitor"], False),
+        ("monitoring: {enabled: true}", (), ["PodMonitor"], False),
+        ("monitoring: {enabled: false}", MONITORS, [], False),
+        ("monitoring: {type: annotations}", MONITORS, [], True),
+        ("monitoring: {enabled: false, type: annotations}", (), [], False),
+    ],
+)
+def test_metrics_are_collected_in_one_way(
+    values: str, apis: tuple[str, ...], kinds: list[str], annotated: bool
+) -> None:
+    """Where the operator's CRDs are, a monitor; never two ways at once, or every pod counts twice."""
+    manifest = Manifest(obtain(4).template(values=merge(values), apis=apis))
+    assert [it["kind"] for it in manifest.of("PodMonitor", "ServiceMonitor")] == kinds
+    assert ("prometheus.io/scrape" in manifest.app.metadata["annotations"]) is annotated
+
+
+def merge(values: str) -> str:
+    """Return the good values with others over them."""
+    return yaml.safe_dump(yaml.safe_load(GOOD) | yaml.safe_load(values))
