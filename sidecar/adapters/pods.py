@@ -33,8 +33,9 @@ _FEW: Final = 8
 """Up to so many owners are looked at one by one: a list of all pods would be more."""
 _FRESH: Final = 2.0
 """Seconds for which a glance is good: while somebody waits for a seat, every change of the ledger asks for one."""
-_FORBIDDEN: Final = 600.0
-"""Seconds for which a namespace that must not be looked into is not asked about again."""
+_FORBIDDEN: Final = 60.0
+"""Seconds for which a namespace that must not be looked into is not asked about again. Not for longer: an API server
+that has just started forbids everything for a moment."""
 
 
 class OwnApiPod:
