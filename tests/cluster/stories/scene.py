@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import urlencode
@@ -235,13 +236,20 @@ class PodScene(Scene):
         """Return the phase of a record, empty if there is none."""
         return str(self.records().get(deployment_id, {}).get("phase", ""))
 
-    def plant(self, deployment_id: str, owner: Owner, phase: Phase = Phase.ACTIVE, *, seat: bool = True) -> None:
-        """Write a record that nobody renews, and take its seat on the server."""
-        identity = Identity(normalise(self.mock.url), self.fingerprint, deployment_id)
+    def plant(self, owner: Owner, phase: Phase = Phase.ACTIVE) -> str:
+        """Write a record that nobody renews, take its seat on the server, and return its deployment ID."""
+        deployment = f"MSCL{sha256(owner.pod.encode()).hexdigest()[:32].upper()}"
+        identity = Identity(normalise(self.mock.url), self.fingerprint, deployment)
         record = SeatRecord(identity, owner, phase, open=False)
         self.admin.create("leases", encode(record, self.namespace, lease=1.5, over=None))
-        if seat:
-            self.take(deployment_id)
+        self.take(deployment)
+        return deployment
+
+    def gone(self, name: str) -> Owner:
+        """Return the owner that a pod was which is gone now."""
+        uid = self.admin.create_pod(self.namespace, name)["metadata"]["uid"]
+        self.admin.force_delete_pod(self.namespace, name)
+        return Owner(name, uid, self.namespace)
 
     def take(self, deployment_id: str) -> None:
         """Take a seat on the server as anybody may."""
