@@ -15,13 +15,14 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics, generate_latest
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, disable_created_metrics
 
 from sidecar.core.commands import Notice, Occasion
 from sidecar.core.reasons import REFUSALS, AppEnd, AppTrouble, Cause, Failure
 from sidecar.core.records import Phase
 from sidecar.core.state import State
 from sidecar.core.view import Stage
+from sidecar.observe.exposition import Exposition
 from sidecar.observe.state_gauges import CHECKS, PREFIX, StateGauges, holds_seat
 from sidecar.ports import Outcome, ReclaimResult, Target, WatchEnd
 
@@ -95,6 +96,7 @@ class Metrics:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # the library's own gap
         self.version = version
         self.registry = CollectorRegistry()
+        self._exposition = Exposition(self.registry)
         self._kubernetes = kubernetes
         self._wall = wall
         self._state = StateGauges(clock=clock, wall=wall)
@@ -201,7 +203,7 @@ class Metrics:
 
     def render(self) -> bytes:
         """Return everything in Prometheus' text format (``CONTENT_TYPE``)."""
-        return generate_latest(self.registry)
+        return self._exposition.render()
 
     # --- what there is ------------------------------------------------------------------------------------------------
 
