@@ -34,8 +34,8 @@ MUTANTS: Final = (
         "RECORD_FIRST",
         "the server is asked without waiting for the record",
         "sidecar/core/plan.py",
-        "if seat.ask is not None and seat.ask.cleared:\n                yield now, Activate",
-        "if seat.ask is not None and seat.ask.at <= now:\n                yield now, Activate",
+        "if seat.ask is not None and seat.ask.cleared and _takes(state):\n                yield now, Activate",
+        "if seat.ask is not None and seat.ask.at <= now and _takes(state):\n                yield now, Activate",
         (f"{SEEN}::test_record_first_no_ledger_no_request", f"{RULES}/test_rule_02_record_first.py"),
     ),
     Mutant(

@@ -191,7 +191,7 @@ def _ledger_wishes(state: State, now: float) -> Iterator[tuple[float, LedgerComm
     for debt in state.debts:
         yield from _debt_writes(state, debt, now)
     for seat in seats(state):
-        if seat.stored is not None:
+        if seat.stored is not None and not _taken_away(state, seat):
             due = seat.written_at + state.policy.renew
             yield due, None if due > now else Write(wanted_record(state, seat, now), seat.stored)
 
@@ -199,24 +199,39 @@ def _ledger_wishes(state: State, now: float) -> Iterator[tuple[float, LedgerComm
 def _seat_writes(state: State, now: float) -> Iterator[tuple[float, LedgerCommand | None]]:
     debts = {debt.name for debt in state.debts}
     asked_by_app = state.policy.route is Route.APP
-    running = isinstance(state.stopping, Running)
-    takes = pod_proven(state) and not pod_ends(state)
+    takes = isinstance(state.stopping, Running) and _takes(state)
     for seat in seats(state):
-        if debts and seat.identity.name in debts:
+        if (debts and seat.identity.name in debts) or _taken_away(state, seat):
             continue
         wanted = wanted_record(state, seat, now)
         if asked_by_app and seat.stored is None:
             yield max(now, seat.blocked_until), Write(wanted, None)
-        elif seat.ask is not None and not seat.ask.cleared and not asked_by_app and running and takes:
+        elif seat.ask is not None and not seat.ask.cleared and not asked_by_app and takes:
             due = _ask_due(state, seat, now)
             yield due, None if due > now else Write(replace(wanted, open=True), seat.stored, clears=True)
         if seat.stored is not None and not alike(seat.stored.record, wanted):
             yield now, Write(wanted, seat.stored)
         delivery = seat.delivery
-        if isinstance(delivery, Undelivered) and not delivery.cleared and running and through_product(state, seat):
+        if isinstance(delivery, Undelivered) and not delivery.cleared and takes and through_product(state, seat):
             yield delivery.at, Write(wanted, seat.stored)  # rule 2, for the product's own request
         if seat.risk_until > now:
             yield seat.risk_until, Write(wanted, seat.stored)
+
+
+def _takes(state: State) -> bool:
+    """Tell whether a seat may be asked for: our pod is known to be there and to stay (rule 15)."""
+    return pod_proven(state) and not pod_ends(state)
+
+
+def _taken_away(state: State, seat: Seat) -> bool:
+    """Tell whether the record was claimed or is missing, and our pod is not known to be there and to stay (rule 15).
+
+    Whoever took it had looked at our pod. Until we have done so too, it is neither renewed nor written again.
+    """
+    if not state.policy.watches_pod or _takes(state):
+        return False
+    lost = seat.stored is None and state.pod.doubted_at > -NEVER
+    return lost or (seat.stored is not None and seat.stored.record.claim is not None)
 
 
 def _debt_writes(state: State, debt: Release, now: float) -> Iterator[tuple[float, LedgerCommand]]:
@@ -282,7 +297,7 @@ def _server_work(state: State, now: float) -> Iterator[tuple[float, ServerComman
             yield from _deactivation(state, debt, now)
     if not stopping:
         for seat in seats(state):
-            if seat.ask is not None and seat.ask.cleared:
+            if seat.ask is not None and seat.ask.cleared and _takes(state):
                 yield now, Activate(seat.identity)
     for debt in state.debts:
         if debt.answered:

@@ -126,21 +126,25 @@ def _decide(state: State, deciding: Deciding, now: float, commands: list[Command
     """Rule 18: does the pod end, or only the sidecar? What stays in doubt is left to the reclaimers."""
     pod, contact, refused = deciding.pod, state.app.contact, deciding.port_refuses
     asked = asks_app(state.policy)
-    gone = pod is not None and pod.app is not None and pod.app.ended is not None
+    proven = state.pod.report is not None or (pod is not None and pod.uid == state.policy.owner.uid)
     answered = (pod is not None or deciding.silent) and (not asked or refused is not None)
-    if not (answered or gone or refused) and now < deciding.until:
+    if not (answered or (refused and proven)) and now < deciding.until:
         return state
+    serves = asked and refused is False
     if refused is None:
         refused = isinstance(contact, AppLost) and contact.trouble is AppTrouble.REFUSED
-    if pod is not None and (gone or ends(pod, state.policy.owner.uid)):
-        fresh = pod.grace_left if pod is not state.pod.report else None
+    # An open port is newer than the status, which lags behind by a second or more.
+    gone = not serves and pod is not None and pod.app is not None and pod.app.ended is not None
+    ending = pod is not None and ends(pod, state.policy.owner.uid)
+    if proven and (ending or gone or (asked and refused) or deciding.always):
+        fresh = pod.grace_left if pod is not None and pod is not state.pod.report else None
         ends_at = state.pod.ends_at if fresh is None else now + fresh
         deadline = min(deciding.deadline, grace_end(now, ends_at))
-        serves = asked and not gone and deciding.port_refuses is False
-        return stopping_now(state, now, deadline, release=True, serves=serves)
-    if asked and refused:
-        return stopping_now(state, now, min(deciding.deadline, grace_end(now, state.pod.ends_at)), release=True)
-    why = "the pod stays" if pod is not None else "whether the pod ends could not be found out"
+        return stopping_now(state, now, deadline, release=True, serves=serves and not deciding.always)
+    if not proven:
+        why = "our own pod was never seen"
+    else:
+        why = "the pod stays" if pod is not None else "whether the pod ends could not be found out"
     commands.append(Notice(occasion=Occasion.SEAT_LEFT, text=f"{why}: the seat record is left to the next sidecar"))
     return stopping_now(state, now, deciding.deadline, release=False)
 
@@ -152,8 +156,7 @@ def _stop(state: State, now: float) -> State:
     gone = isinstance(state.app.contact, AppLost) and state.app.contact.trouble is AppTrouble.REFUSED
     if now < stopping.drain_until and not gone:
         return state
-    # The budget counts from the app's end: what is left of the drain is nobody's.
-    deadline = min(stopping.deadline, now + stopping.deadline - stopping.drain_until)
+    deadline = min(stopping.deadline, now + stopping.after_app)
     if now < stopping.drain_until:
         state = replace(state, stopping=replace(stopping, since=now, deadline=deadline, drain_until=now))
     return _release_all(state, ours, Cause.SHUTDOWN, now)

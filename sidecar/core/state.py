@@ -204,13 +204,15 @@ class KeyView:
 class PodView:
     """Our own pod as last seen (None: not yet).
 
-    ``looked_at``: our last own look, which unlike the watch is never behind; ``doubted_at``: since when we need one,
+    ``seen_at``: when the watch told of it last. ``looked_at``: our last own look, which unlike the watch is never
+    behind; ``doubted_at``: since when we need one,
     because our record was taken away (rule 15). ``app_ended_at``: when we first saw that the app's container does not
     run. ``ends_at``: when the grace period of a pod that is being deleted will be over. ``down_since``, ``message``,
     ``failures``, ``not_before``: the pod cannot be seen, since when and why, and when it is worth another look.
     """
 
     report: PodReport | None = None
+    seen_at: float = -math.inf
     looked_at: float = -math.inf
     doubted_at: float = -math.inf
     app_ended_at: float | None = None
@@ -258,7 +260,7 @@ class Deciding:
     """Told to stop, and finding out until ``until`` whether the pod ends or only the sidecar (rule 18).
 
     ``pod`` and ``port_refuses`` are the answers so far, None while they are awaited; ``silent``: the API server did not
-    tell.
+    tell. ``always``: the seat goes back either way, and only who we are is still to be found out.
     """
 
     since: float
@@ -267,16 +269,21 @@ class Deciding:
     pod: PodReport | None = None
     silent: bool = False
     port_refuses: bool | None = None
+    always: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Stopping:
-    """On the way out; ``drain_until``: the app may still serve until then. ``exited``: the last command was given."""
+    """On the way out; ``drain_until``: the app may still serve until then. ``exited``: the last command was given.
+
+    ``after_app``: how much of the time that is left may be used once the app has ended.
+    """
 
     since: float
     deadline: float
     release: bool
     drain_until: float
+    after_app: float = math.inf
     exited: bool = False
 
     @property

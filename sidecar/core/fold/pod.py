@@ -4,25 +4,29 @@ from typing import Final
 
 from sidecar.core import policy as points
 from sidecar.core.commands import Exit, Notice, Occasion
+from sidecar.core.conclusions import asks_app
 from sidecar.core.events import PodLooked, PodSeen, PodUnanswered, PodUnseen, PortTried
-from sidecar.core.facts import PodReport
+from sidecar.core.facts import AppContainer, PodReport
 from sidecar.core.fold.change import Folded, Instant
 from sidecar.core.reasons import AppTrouble
 from sidecar.core.replacement import replace
-from sidecar.core.state import AppLost, AppUnmet, Deciding, Flight, PodView, State
+from sidecar.core.state import AppLost, AppUnmet, Deciding, Flight, PodView, Running, State
 
 EXIT_MISCONFIGURED: Final = 78
 
 
 def pod_seen(state: State, now: float, event: PodSeen) -> Folded:
     """Fold what the watch of the pod tells; the first report also proves who we are."""
-    return _seen(state, now, event.report)
+    state, notices = _seen(state, now, event.report)
+    return replace(state, pod=replace(state.pod, seen_at=now)), notices
 
 
 def pod_looked(state: State, now: float, flight: Flight, event: PodLooked) -> Folded:
-    """Fold our own look at the pod."""
+    """Fold our own look at the pod; what the watch has told meanwhile may be newer, so then we look again."""
     if isinstance(state.stopping, Deciding):
         return replace(state, stopping=replace(state.stopping, pod=event.report)), []
+    if flight.overdue or flight.started < state.pod.seen_at:
+        return state, []
     state, notices = _seen(state, now, event.report)
     return replace(state, pod=replace(state.pod, looked_at=flight.started)), notices
 
@@ -59,6 +63,8 @@ def _unseen(state: State, now: float, message: str) -> Folded:
 
 def _seen(state: State, now: float, report: PodReport) -> Folded:
     before, owner = state.pod, state.policy.owner
+    if before.report is None and not isinstance(state.stopping, Running):
+        return state, []  # a stop proves for itself who we are
     if before.report is None and report.uid != owner.uid:
         named = f"pod {owner.namespace}/{owner.pod} (pod.namespace, pod.name)"
         found = f"has the uid {report.uid}" if report.uid else "does not exist"
@@ -68,22 +74,26 @@ def _seen(state: State, now: float, report: PodReport) -> Folded:
         return state, [Notice(occasion=Occasion.POD_FOREIGN, text=report.fault), Exit(EXIT_MISCONFIGURED)]
     if report.uid != owner.uid:
         report = PodReport(uid=report.uid)  # a successor of our name: its container says nothing about our app
+    if before.report is not None and before.report.deleting and before.report.uid == report.uid:
+        report = replace(report, deleting=True)  # never taken back, whatever a watch that lags says
     notices: list[Instant] = []
     if before.down_since is not None:
         notices.append(Notice(occasion=Occasion.POD_SEEN))
-    known, new = _container(before), _id(report)
-    restarted = bool(known and new and known != new)
+    restarted = _is_another(before.report.app if before.report is not None else None, report.app)
     if restarted:
         state = _restarted(state, now)
     pod = PodView(
         report=report,
+        seen_at=before.seen_at,
         looked_at=before.looked_at,
         doubted_at=before.doubted_at,
         app_ended_at=_ended_at(before, report, now, restarted=restarted),
-        ends_at=now + report.grace_left if report.grace_left is not None else before.ends_at,
+        ends_at=_ends_at(before, report, now),
     )
     if pod.app_ended_at is not None and before.app_ended_at is None:
         state = replace(state, app=replace(state.app, next_at=now))  # whether it answers after all is worth a question
+    if pod.app_ended_at is None and before.app_ended_at is not None and not asks_app(state.policy):
+        state = replace(state, app=replace(state.app, contact=AppUnmet()))  # nobody else will tell that it is back
     return replace(state, pod=pod), notices
 
 
@@ -103,9 +113,16 @@ def _restarted(state: State, now: float) -> State:
     return replace(state, app=replace(state.app, contact=contact, next_at=now))
 
 
-def _container(pod: PodView) -> str:
-    return "" if pod.report is None else _id(pod.report)
+def _is_another(before: AppContainer | None, now: AppContainer | None) -> bool:
+    """Tell whether the container was replaced: states coalesce, and its ID may be missing for a while."""
+    if before is None or now is None:
+        return False
+    return bool(before.id and now.id and before.id != now.id) or now.restarts > before.restarts
 
 
-def _id(report: PodReport) -> str:
-    return "" if report.app is None else report.app.id
+def _ends_at(before: PodView, report: PodReport, now: float) -> float | None:
+    """Return when the grace period will be over: it can be shortened, never made longer."""
+    if report.grace_left is None:
+        return before.ends_at
+    ends_at = now + report.grace_left
+    return ends_at if before.ends_at is None else min(ends_at, before.ends_at)

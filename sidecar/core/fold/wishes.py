@@ -56,8 +56,10 @@ def stopping_now(state: State, now: float, deadline: float, *, release: bool, se
     stopping = Stopping(now, deadline, release, drain_until=now)
     if release:
         latest = deadline - stopping.reserve
-        drained = latest if serves else min(now + state.policy.drain, latest)
-        stopping = replace(stopping, drain_until=max(now, drained))
+        drained = max(now, latest if serves else min(now + state.policy.drain, latest))
+        # `shutdown.budget` counts from the app's end: what is left of `shutdown.drain`, which came on top, is nobody's.
+        after = deadline - drained if state.policy.drain > 0 and not serves else NEVER
+        stopping = replace(stopping, drain_until=drained, after_app=after)
     # Pauses that were right for hours to come are not for the last seconds.
     debts = tuple(debt if debt.answered else replace(debt, not_before=now) for debt in state.debts)
     return replace(state, stopping=stopping, debts=debts, ledger=replace(state.ledger, not_before=now))
@@ -73,12 +75,15 @@ def stop(state: State, now: float, event: Stop) -> Folded:
     match state.stopping:
         case Running():
             told: list[Instant] = [Notice(occasion=Occasion.STOPPING)]
-            if event.release is not None:
+            # A release needs to know for certain whose seats ours are.
+            proven = not state.policy.watches_pod or state.pod.report is not None
+            if event.release is False or (event.release and proven):
                 return stopping_now(state, now, event.deadline, release=event.release), told
             # That it ends is never taken back, so what the watch said last is enough.
             pod = state.pod.report if pod_ends(state) else None
             until = min(now + points.POD_LOOK, event.deadline)
-            return replace(state, stopping=Deciding(now, event.deadline, until, pod=pod)), told
+            deciding = Deciding(now, event.deadline, until, pod=pod, always=event.release is True)
+            return replace(state, stopping=deciding), told
         case Deciding() as before:
             return replace(state, stopping=replace(before, deadline=min(before.deadline, event.deadline))), []
         case Stopping() as before:
