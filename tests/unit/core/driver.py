@@ -14,9 +14,9 @@ from typing import Any, TypeVar
 from sidecar.core import commands, events, machine
 from sidecar.core.commands import Activate, ActivateByApp, Command, Deactivate, Launch, Notice, Occasion
 from sidecar.core.events import Answer, Event
-from sidecar.core.facts import AppReport, KeySnapshot, Licence
+from sidecar.core.facts import AppContainer, AppReport, KeySnapshot, Licence, PodReport
 from sidecar.core.policy import Policy
-from sidecar.core.reasons import AppTrouble, Failure
+from sidecar.core.reasons import AppEnd, AppTrouble, Failure
 from sidecar.core.records import Identity, Owner, Phase, SeatRecord, Stored
 from sidecar.core.state import Seat, State
 from sidecar.core.view import Stage, View, describe
@@ -97,6 +97,8 @@ class Scene:
         self.records: dict[str, Stored] = {}
         self.server = Server()
         self.app = App()
+        self.pod = PodReport(US.uid, app=AppContainer(id="one"))
+        """What the API server knows of our pod (with the policy ``watches_pod``)."""
         self.flying: list[Launch] = []
         self.told: list[tuple[float, Command]] = []
         self.exit_code: int | None = None
@@ -113,8 +115,10 @@ class Scene:
     # --- the story --------------------------------------------------------------------------------------------------
 
     def begin(self, *previous: str, key: str | None = KEY) -> Scene:
-        """Start the sidecar, show it its keys, and let everything happen that can happen now."""
+        """Start the sidecar, show it its keys and its pod, and let everything happen that can happen now."""
         self.feed(events.Tick())
+        if self.policy.watches_pod:
+            self.see_pod()
         self.keys(key, *previous)
         self.run()
         return self
@@ -197,7 +201,30 @@ class Scene:
         self.flying.remove(launch)
         return self.feed(self.truth(launch) if answer is None else answer(op=launch.op, **fields))
 
-    def stop(self, budget: float = 20.0, *, release: bool = True) -> None:
+    def see_pod(self, **changes: Any) -> None:
+        """Let the API server know something else of our pod, and the watch tell it."""
+        self.pod = replace(self.pod, **changes)
+        self.feed(events.PodSeen(report=self.pod))
+
+    def app_ends(self, how: AppEnd = AppEnd.EXIT, *, told: bool = True) -> None:
+        """End the app's container; its port refuses, and the watch tells."""
+        self.app.trouble = AppTrouble.REFUSED
+        self.feed(events.Knocked(trouble=AppTrouble.REFUSED))
+        assert self.pod.app is not None
+        app = replace(self.pod.app, ended=how)
+        if told:
+            self.see_pod(app=app)
+        else:
+            self.pod = replace(self.pod, app=app)
+
+    def app_is_back(self, container: str = "two", deployment_id: str = OTHER_ID) -> None:
+        """Start the app's container anew: unlicensed, and the watch tells."""
+        self.app = App(deployment_id)
+        before = self.pod.app.restarts if self.pod.app is not None else 0
+        self.see_pod(app=AppContainer(id=container, restarts=before + 1))
+        self.feed(events.Knocked(trouble=None))
+
+    def stop(self, budget: float = 20.0, *, release: bool | None = True) -> None:
         """Tell it to end."""
         self.feed(events.Stop(deadline=self.now + budget, release=release))
 
@@ -304,6 +331,10 @@ class Scene:
                 return events.Activated(op=op, licence=Licence(it.deployment_id.encode()))
             case Deactivate(identity=it):
                 return events.Deactivated(op=op, unknown=not self.server.deactivate(it))
+            case commands.LookAtPod():
+                return events.PodLooked(op=op, report=self.pod)
+            case commands.Knock():
+                return events.PortTried(op=op, refused=self.app.trouble is AppTrouble.REFUSED)
             case command:
                 return self._app_truth(op, command)
 

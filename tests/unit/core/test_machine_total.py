@@ -14,13 +14,13 @@ import pytest
 from sidecar.core import events, machine
 from sidecar.core.commands import Exit, Launch
 from sidecar.core.events import Event
-from sidecar.core.facts import AppReport, KeySnapshot, Licence
+from sidecar.core.facts import AppContainer, AppReport, KeySnapshot, Licence, PodReport
 from sidecar.core.machine import UnknownOperationError
 from sidecar.core.policy import IdSource, Mode, Policy, Route
-from sidecar.core.reasons import AppTrouble, Failure
+from sidecar.core.reasons import AppEnd, AppTrouble, Failure
 from sidecar.core.records import Claim, Phase, Stored
 from sidecar.core.replacement import replace
-from sidecar.core.state import Flight, Release, Seat, State, Stopping
+from sidecar.core.state import Deciding, Flight, Release, Seat, State, Stopping
 from sidecar.core.view import describe
 from tests.unit.core.driver import ID, KEY, NEW_KEY, OTHER_ID, SERVER, THEM, US, record
 
@@ -37,7 +37,19 @@ POLICIES = {
     "app": Policy(server=SERVER, owner=US, route=Route.APP),
     "pod": Policy(server=SERVER, owner=US, id_source=IdSource.POD, given_id=ID),
     "observe": Policy(server=SERVER, owner=US, mode=Mode.OBSERVE),
+    "own pod": Policy(server=SERVER, owner=US, watches_pod=True),
+    "own pod, pod": Policy(server=SERVER, owner=US, watches_pod=True, id_source=IdSource.POD, given_id=ID),
+    "own pod, app": Policy(server=SERVER, owner=US, watches_pod=True, route=Route.APP),
 }
+
+
+PODS = (
+    PodReport(US.uid, app=AppContainer(id="one")),
+    PodReport(US.uid, app=AppContainer(id="two", restarts=1)),
+    PodReport(US.uid, app=AppContainer(id="one", ended=AppEnd.OOM)),
+    PodReport(US.uid, deleting=True, grace_left=30.0),
+    PodReport(""),
+)
 
 
 def answers(op: int, state: State) -> Iterator[Event]:
@@ -68,9 +80,12 @@ def answers(op: int, state: State) -> Iterator[Event]:
     yield events.AppFailed(op=op, trouble=AppTrouble.BROKEN, message="500", sent=True)
     yield events.Delivered(op=op)
     yield events.UploadDeclined(op=op, message="404")
+    yield events.PodUnanswered(op=op, message="down")
+    yield from (events.PodLooked(op=op, report=it) for it in PODS)
+    yield from (events.PortTried(op=op, refused=it) for it in (True, False))
 
 
-def senses(now: float) -> Iterator[Event]:
+def senses(state: State, now: float) -> Iterator[Event]:
     """Yield what nobody asked for."""
     yield events.Tick()
     yield events.KeysSeen(snapshot=KeySnapshot(KEY))
@@ -81,6 +96,10 @@ def senses(now: float) -> Iterator[Event]:
     yield events.ProspectsSeen(names=frozenset())
     yield events.Stop(deadline=now + 20.0)
     yield events.Stop(deadline=now + 1.0, release=False)
+    if state.policy.watches_pod:
+        yield events.Stop(deadline=now + 20.0, release=None)
+        yield events.PodUnseen(message="down")
+        yield from (events.PodSeen(report=it) for it in PODS)
 
 
 def flights(state: State) -> tuple[Flight, ...]:
@@ -102,7 +121,8 @@ def kind(state: State) -> Hashable:
 
     seat = of_seat(state.seat) if isinstance(state.seat, Seat) else type(state.seat)
     lanes = tuple(type(it.launch.command) if (it := getattr(state, lane)) is not None else None for lane in LANES)
-    snapshot = state.key.snapshot
+    snapshot, stopping = state.key.snapshot, state.stopping
+    decided = isinstance(stopping, Deciding) and (stopping.pod is not None, stopping.silent, stopping.port_refuses)
     return (
         seat,
         state.successor is not None and of_seat(state.successor),
@@ -113,7 +133,11 @@ def kind(state: State) -> Hashable:
         snapshot and snapshot.current,
         state.server.refusal and state.server.refusal.reason,
         state.ledger.listed,
-        isinstance(state.stopping, Stopping) and (state.stopping.release, state.stopping.exited),
+        isinstance(stopping, Stopping) and (stopping.release, stopping.exited),
+        decided,
+        state.pod.report,
+        state.pod.down_since is not None,
+        state.pod.looked_at >= state.pod.doubted_at,
     )
 
 
@@ -140,7 +164,7 @@ def test_every_event_in_every_kind_of_state_is_folded(policy: Policy) -> None:
         state, now = waiting.popleft()
         for seconds in PASSING:
             later = now + seconds
-            alphabet = [*senses(later)] if seconds else [*senses(later), *_all_answers(state)]
+            alphabet = [*senses(state, later)] if seconds else [*senses(state, later), *_all_answers(state)]
             for event in alphabet:
                 after = check(state, later, event)
                 if len(found) < KINDS and kind(after) not in found:
