@@ -29,7 +29,7 @@ from sidecar.core.servers import normalise
 from sidecar.core.state import State
 from sidecar.core.view import View
 from sidecar.errors import AppOutage, Misconfigured
-from sidecar.hook_ports import SecretStore
+from sidecar.hook_ports import SecretStore, Workload
 from sidecar.ledgers import Opened, cluster_api, open_ledger
 from sidecar.lifecycle import Life
 from sidecar.ports import ActivationServer, Observer
@@ -180,6 +180,18 @@ async def secret_store(config: Config, namespace: str) -> AsyncIterator[SecretSt
     api = cluster_api(config)
     try:
         yield ApiSecretStore(api, namespace)
+    finally:
+        await api.aclose()
+
+
+@asynccontextmanager
+async def workload(config: Config, kind: str, name: str) -> AsyncIterator[Workload]:
+    """Open the way to a workload of our namespace for one command; ``kind`` is ``deployment`` or ``statefulset``."""
+    from sidecar.adapters.workload import ApiWorkload  # noqa: PLC0415 - only a hook of the chart scales
+
+    api = cluster_api(config)
+    try:
+        yield ApiWorkload(api, config.pod.namespace, kind, name)
     finally:
         await api.aclose()
 

@@ -45,6 +45,7 @@ _GROUPS: Final = {
     },
     "For the chart's hooks": {
         "init-secrets": Command("init_secrets", "see to the Secrets that are generated or given by value"),
+        "drain": Command("drain", "give back the seats of a release before it is uninstalled"),
     },
 }
 COMMANDS: Final = {name: command for group in _GROUPS.values() for name, command in group.items()}
@@ -96,7 +97,7 @@ def main(argv: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception as error:  # noqa: BLE001 - the one place where every failure becomes an exit code
-        return _failed(error)
+        return tell_failure(error)
     return code
 
 
@@ -137,7 +138,7 @@ def _unknown(word: str) -> int:
     return USAGE
 
 
-def _failed(error: Exception) -> int:
+def tell_failure(error: Exception) -> int:
     """Tell what went wrong, without any secret, and return the exit code for it."""
     from sidecar.errors import Misconfigured, Refused, Retryable  # noqa: PLC0415 - only a failure needs it
     from sidecar.secrets import MASKER  # noqa: PLC0415 - only a failure needs it

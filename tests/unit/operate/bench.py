@@ -133,6 +133,7 @@ class Bench:
         server: str = SERVER,
         taken: bool = True,
         claim: str | None = None,
+        release: str = "",
         **changes: Any,
     ) -> Stored:
         """Write a record and take its seat on the server."""
@@ -140,7 +141,7 @@ class Bench:
         self.owners.standings[owner] = standing
         if taken:
             self.server.seats.add((key.fingerprint, deployment_id))
-        record = SeatRecord(identity, Owner(pod=owner, uid=f"uid-{owner}"), Phase.ACTIVE, open=False)
+        record = SeatRecord(identity, Owner(pod=owner, uid=f"uid-{owner}", release=release), Phase.ACTIVE, open=False)
         record = replace(record, claim=None if claim is None else Claim(claim, 0.0), **changes)
         return await self.ledger.create(record)
 
