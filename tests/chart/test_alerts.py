@@ -10,10 +10,10 @@ import yaml
 
 from sidecar.core.view import Stage
 from tests.chart import promtool
-from tests.chart.alerts import licence, seats
+from tests.chart.alerts import ledger, licence, presence, readiness
 from tests.chart.promtool import Case
 
-CASES = (*licence.CASES, *seats.CASES)
+CASES = (*readiness.CASES, *licence.CASES, *ledger.CASES, *presence.CASES)
 PAGE = {
     "LicenseNotActive": "critical",
     "LicenseRefused": "critical",
