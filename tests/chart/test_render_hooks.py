@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 import yaml
 
+from sidecar.cli.plan_file import read
 from tests.chart.manifests import events, name, weight
 from tests.chart.rules import plan
+from tests.chart.test_render import CI, TESTED, manifest_of
 from tests.chart.test_render_components import of_ci
 from tests.chart.test_render_vendor_pains import NEW, good, rendered
 
@@ -131,3 +135,23 @@ def test_in_place_the_vendors_objects_are_the_same() -> None:
         "mdicapsrv-license-key",
         "mdicapsrv-postgres-cred",
     }
+
+
+@pytest.mark.parametrize("values", [it for it in CI if plan(manifest_of(4, it, TESTED))], ids=lambda it: it.name)
+def test_init_secrets_reads_what_it_is_handed(values: Path, tmp_path: Path) -> None:
+    """The command's own reader takes every plan that is rendered, with the values that lie beside it."""
+    manifest = manifest_of(4, values, TESTED)
+    job = next(it for it in manifest.pods() if it.owner["metadata"]["name"].endswith("init-secrets"))
+    arguments = dict(it.lstrip("-").split("=") for it in job.containers[0]["args"][1:])
+    file = tmp_path / Path(arguments["plan"]).name
+    file.write_text(manifest.one("ConfigMap", "rel-init-secrets")["data"]["plan.yaml"], encoding="utf-8")
+    folder = tmp_path / "given"
+    folder.mkdir()
+    given = manifest.of("Secret")[0]["stringData"] if "given" in arguments else {}
+    for entry, value in given.items():
+        (folder / entry).write_text(value, encoding="utf-8")
+    found = read(file, folder if given else None)
+    assert found.release == "rel"
+    assert {it.name for it in found.secrets} == {it["name"] for it in plan(manifest)}
+    assert sum(len(it.given) for it in found.secrets) == len(given)
+    assert all(it.labels["app.kubernetes.io/instance"] == "rel" for it in found.secrets)
