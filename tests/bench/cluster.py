@@ -110,14 +110,14 @@ async def _starts_and_stops(installed: Installed, plane: ControlPlane, rounds: i
     by_baseline = [one / two for one, two in zip(mine, plain, strict=True)]
     by_folder = [one / two for one, two in zip(mine, other, strict=True)]
     start, stop = "start to seat active and app licensed", "SIGTERM to seat free, its pod being deleted"
-    free, slowest = scaled(freed[cluster.name], "ms"), "" if rounds >= 100 else f"the slowest of {rounds}"
+    to_free, slowest = scaled(freed[cluster.name], "ms"), "" if rounds >= 100 else f"the slowest of {rounds}"
     ratio = [one / two for one, two in zip(freed[cluster.name], freed[folder.name], strict=True)]
     return [
         Figure("cluster", f"{start}, as a multiple of the baseline", "x", by_baseline, target=2.0),
         Figure("cluster", "... as a multiple of a ledger in a folder", "x", by_folder, note="same round by round"),
         Figure("cluster", start, "ms", scaled(mine, "ms")),
-        Figure("cluster", f"{stop}, p50", "ms", free, target=15.0),
-        Figure("cluster", f"{stop}, p99", "ms", free, at=0.99, target=50.0, note=slowest),
+        Figure("cluster", f"{stop}, p50", "ms", to_free, target=15.0),
+        Figure("cluster", f"{stop}, p99", "ms", to_free, at=0.99, target=50.0, note=slowest),
         Figure("cluster", "... as a multiple of a ledger in a folder", "x", ratio, note="it looks at its pod first"),
         Figure("cluster", "SIGTERM to end of the process, p50", "ms", scaled(ended[cluster.name], "ms")),
     ]
