@@ -12,6 +12,7 @@ from tests.chart.helm import Helm, Missing, helm
 def pytest_configure(config: pytest.Config) -> None:
     """Bring the cluster's fixtures; imported by two folders they would start two clusters."""
     config.pluginmanager.import_plugin("tests.cluster.control_plane.fixtures")
+    config.pluginmanager.import_plugin("tests.chart.kubelet.fixtures")
 
 
 def obtain(major: int) -> Helm:

@@ -1,0 +1,237 @@
+"""A release of the chart as somebody lives with it: the real Helm, the real API server, pods that run.
+
+Everything is looked at from outside: what Helm says, what the API server holds, what the activation server counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import secrets
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from tests.chart.helm import CHART, Helm
+from tests.chart.kubelet.kubelet import Kubelet
+from tests.cluster.control_plane.api import Object
+from tests.cluster.control_plane.plane import ControlPlane
+from tests.process.processes import until
+
+LIMIT: Final = 60.0
+ACTIVATION_PORT: Final = 8480
+CONTROL_PORT: Final = 8481
+SECURITY: Final = {
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"]},
+    "readOnlyRootFilesystem": True,
+    "runAsNonRoot": True,
+    "seccompProfile": {"type": "RuntimeDefault"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """A key that exists only on the test's activation server."""
+
+    text: str
+
+    @property
+    def fingerprint(self) -> str:
+        """Return what may be shown of it."""
+        return hashlib.sha256(self.text.encode()).hexdigest()[:12]
+
+
+class Activation:
+    """The mock activation server as a pod, in a namespace that no release touches: the truth about seats."""
+
+    def __init__(self, kubelet: Kubelet) -> None:
+        self._kubelet = kubelet
+        admin = kubelet.admin
+        self.namespace = admin.create_namespace()
+        listen = ["--host=0.0.0.0", f"--port={ACTIVATION_PORT}", f"--control-port={CONTROL_PORT}"]
+        container = {
+            "name": "mock-activation",
+            "image": "license-sidecar:test",
+            "command": ["mock-activation", "serve", *listen],
+            "securityContext": SECURITY,
+            "readinessProbe": {"httpGet": {"path": "/health", "port": CONTROL_PORT}, "periodSeconds": 1},
+        }
+        labels = {"app": "activation"}
+        pod = {"metadata": {"name": "activation", "labels": labels}, "spec": {"containers": [container]}}
+        admin.create("pods", pod, self.namespace)
+        spec = {"selector": labels, "ports": [{"name": "http", "port": ACTIVATION_PORT}]}
+        admin.create("services", {"metadata": {"name": "activation"}, "spec": spec}, self.namespace)
+        self.url = f"http://activation.{self.namespace}.svc:{ACTIVATION_PORT}"
+        until("the activation server", self._ready, limit=LIMIT, story=lambda: kubelet.story(self.namespace))
+
+    def key(self, seats: int) -> Key:
+        """Make a key with so many seats."""
+        groups = [secrets.token_hex(2).upper() for _ in range(5)]
+        made = Key("-".join(["FAKE", "LIFE", *groups]))
+        self.control("/keys", "POST", {"key": made.text, "seats": seats})
+        return made
+
+    def used(self, key: Key) -> set[str]:
+        """Return the deployment IDs that hold a seat of a key."""
+        state = self.control("/state")
+        (found,) = [it for it in state["keys"] if it["fingerprint"] == key.fingerprint]
+        return {it["deployment"] for it in found["taken"]}
+
+    def take(self, key: Key, deployment_id: str) -> None:
+        """Take a seat as software that nobody remembers did."""
+        query = f"/activation?key={key.text}&deployment={deployment_id}&quantity=1"
+        status, text = self._kubelet.ask(self._address(), ACTIVATION_PORT, query)
+        assert status == 200, status
+        assert "error" not in text.split(":", 1)[0], "refused"
+
+    def journal(self, key: Key, **wanted: str) -> list[Object]:
+        """Return what was asked with a key, oldest first."""
+        query = "&".join(f"{name}={value}" for name, value in {"key_fingerprint": key.fingerprint, **wanted}.items())
+        entries: list[Object] = self.control(f"/journal?{query}")["entries"]
+        return entries
+
+    def control(self, target: str, method: str = "GET", body: Any = None) -> Any:
+        """Ask the control port."""
+        status, text = self._kubelet.ask(self._address(), CONTROL_PORT, target, method, body)
+        assert 200 <= status < 300, f"{method} {target}: {status} {text}"
+        return json.loads(text)
+
+    def _address(self) -> str:
+        pod: Object = self._kubelet.admin.get("pods", "activation", self.namespace)
+        return str(pod["status"]["podIP"])
+
+    def _ready(self) -> bool:
+        return is_ready(self._kubelet.admin.get("pods", "activation", self.namespace))
+
+
+class Release:
+    """One release in a namespace."""
+
+    def __init__(
+        self,
+        helm: Helm,
+        plane: ControlPlane,
+        kubelet: Kubelet,
+        namespace: str,
+        *,
+        name: str = "rel",
+        chart: Path = CHART,
+    ) -> None:
+        self.helm = helm
+        self.name = name
+        self.namespace = namespace
+        self.chart = chart
+        self.kubelet = kubelet
+        self.admin = kubelet.admin
+        self._folder = Path(tempfile.mkdtemp(dir=kubelet.logs.parent))
+        self._kubeconfig = plane.kubeconfig(self._folder / "kubeconfig")
+
+    def install(self, values: Mapping[str, Any], *more: str, wait: bool = True) -> str:
+        """Install it and wait until its pods are ready; return what Helm said, the notes included."""
+        return self._bring("install", values, *more, wait=wait)
+
+    def upgrade(self, values: Mapping[str, Any], *more: str, wait: bool = True) -> str:
+        """Upgrade it to exactly these values."""
+        return self._bring("upgrade", values, *more, wait=wait)
+
+    def uninstall(self, *more: str) -> str:
+        """Uninstall it, and wait until the pods are gone, which Helm does not."""
+        said = self.run("uninstall", self.name, "--timeout=300s", *more)
+        self.until("the end of the pods", lambda: not self.pods(all_of_them=True))
+        return said
+
+    def run(self, *words: str, limit: float = 320) -> str:
+        """Run Helm in the namespace; what fails tells the story of it."""
+        environment = {"KUBECONFIG": str(self._kubeconfig)}
+        return self.helm.run(*words, "--namespace", self.namespace, environment=environment, limit=limit)
+
+    def pods(self, *, all_of_them: bool = False) -> list[Object]:
+        """Return the workload's pods that are not being deleted, or every pod of the namespace."""
+        if all_of_them:
+            return self.admin.list("pods", self.namespace)
+        found = self.admin.list("pods", self.namespace, labelSelector="app.kubernetes.io/component=icap-server")
+        return [it for it in found if "deletionTimestamp" not in it["metadata"]]
+
+    def names(self) -> set[str]:
+        """Return the names of the workload's pods."""
+        return {it["metadata"]["name"] for it in self.pods()}
+
+    def until_ready(self, count: int) -> None:
+        """Wait until there are exactly so many pods of the workload and all of them are ready."""
+        self.until(f"{count} ready pods", lambda: len(self.pods()) == count and all(map(is_ready, self.pods())))
+
+    def until(self, what: str, look: Any, limit: float = LIMIT) -> Any:
+        """Wait until something is true; else fail and tell what happened in the namespace."""
+        return until(what, look, limit=limit, story=lambda: self.kubelet.story(self.namespace))
+
+    def secret(self, name: str) -> dict[str, str]:
+        """Return the entries of a Secret."""
+        return self.kubelet.entries(self.namespace, name)
+
+    def leases(self) -> list[Object]:
+        """Return the seat records."""
+        return self.admin.list("leases", self.namespace)
+
+    def sidecar(self, *command: str, pod: str | None = None) -> tuple[int, str]:
+        """Run a command in a pod's sidecar, as the notes tell to."""
+        name = pod or min(self.names())
+        return self.kubelet.execute(self.namespace, name, "license-sidecar", "license-sidecar", *command)
+
+    def _bring(self, verb: str, values: Mapping[str, Any], *more: str, wait: bool) -> str:
+        file = self._folder / "values.json"
+        file.write_text(json.dumps(values))
+        file.chmod(0o600)
+        waiting = ("--wait",) if wait else ()
+        try:
+            return self.run(verb, self.name, str(self.chart), f"--values={file}", "--timeout=120s", *waiting, *more)
+        finally:
+            file.unlink()
+
+
+def is_ready(pod: Object) -> bool:
+    """Tell whether a pod says that it is ready."""
+    conditions = {it["type"]: it["status"] for it in pod.get("status", {}).get("conditions", ())}
+    return conditions.get("Ready") == "True"
+
+
+def merged(base: Mapping[str, Any], *more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return values laid over each other as Helm does it: maps are merged, everything else is replaced."""
+    made = dict(base)
+    for one in more:
+        for name, value in one.items():
+            before = made.get(name)
+            both = isinstance(before, Mapping) and isinstance(value, Mapping)
+            made[name] = merged(before, value) if both else value  # type: ignore[arg-type]  # both are maps
+    return made
+
+
+def values(activation: Activation, key: Key | None = None, *more: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the values of a release with a stand-in for the vendor's image, at a pace that suits a test."""
+    base = {
+        "acceptEula": True,
+        "activation": {"url": activation.url},
+        "database": {"host": "postgres.invalid", "user": "made-up", "password": "made-up"},
+        "extraEnv": [{"name": "STAND_IN_ACTIVATION_URL", "value": activation.url}],
+        "app": {
+            "securityProfile": "restricted",
+            "resources": {"requests": {"cpu": "1m", "memory": "1Mi"}},
+            "preStopSeconds": 1,
+            "stopSeconds": 5,
+            "liveness": {"periodSeconds": 1, "failureThreshold": 2},
+            "readiness": {"periodSeconds": 1},
+        },
+        "sidecar": {
+            "shutdownBudgetSeconds": 6,
+            "settings": {
+                "lease": {"renew": "1s", "duration": "4s"},
+                "heartbeat": {"app": "1s"},
+                "activation": {"late": "3s", "timeout": "2s", "refused_retry": "5s"},
+            },
+        },
+        "hooks": {"drain": {"timeoutSeconds": 60}},
+    }
+    given = {"license": {"key": key.text}} if key is not None else {}
+    return merged(base, given, *more)
