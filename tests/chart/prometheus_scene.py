@@ -2,6 +2,10 @@
 
 One pod is licensed, the other has been refused a seat all the time. Their past is written into Prometheus' storage by
 promtool, so that an alert which needs five minutes is seen firing within seconds; the present is scraped.
+
+    python -m tests.chart.prometheus_scene
+
+shows it to a person with a browser, until Ctrl-C.
 """
 
 from __future__ import annotations
@@ -12,6 +16,7 @@ import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import threading
 import time
 import urllib.parse
@@ -71,8 +76,10 @@ class Pod:
         tell.requested(Target.LEDGER, "write", Outcome.OK, 0.02)
         tell.scanned({Phase.ACTIVE: 2}, {Phase.ACTIVE: 1})
 
-    def page(self) -> str:
-        """Return what a scrape shows."""
+    def scrape(self) -> str:
+        """Let another moment pass and return what it shows."""
+        self.clock.now = time.time()
+        self.live()
         return self.metrics.render().decode()
 
     def past(self, now: float) -> list[str]:
@@ -82,7 +89,7 @@ class Pod:
             self.clock.now = at
             self.live()
             more = {"namespace": "icap", "job": JOB, "pod": self.name, "instance": self.name}
-            for family in text_string_to_metric_families(self.page()):
+            for family in text_string_to_metric_families(self.metrics.render().decode()):
                 for sample in family.samples:
                     labels = ",".join(f'{name}="{value}"' for name, value in (sample.labels | more).items())
                     lines.append(f"{sample.name}{{{labels}}} {sample.value} {at}")
@@ -119,11 +126,11 @@ class Prometheus:
 
     def __init__(self, port: int) -> None:
         """Take its port on loopback."""
-        self._url = f"http://127.0.0.1:{port}"
+        self.url = f"http://127.0.0.1:{port}"
 
     def ask(self, path: str, **query: str) -> Any:
         """Return the data of an answer of its API."""
-        with urllib.request.urlopen(f"{self._url}/api/v1/{path}?{urllib.parse.urlencode(query)}", timeout=5) as answer:
+        with urllib.request.urlopen(f"{self.url}/api/v1/{path}?{urllib.parse.urlencode(query)}", timeout=5) as answer:
             return json.load(answer)["data"]
 
     def alerts(self) -> dict[str, dict[str, Any]]:
@@ -167,9 +174,7 @@ def running(folder: Path) -> Iterator[Prometheus]:
     history.write_text("\n".join([*sorted(lines, key=lambda line: line.split("{")[0]), "# EOF", ""]))
     storage = folder / "storage"
     promtool.run("tsdb", "create-blocks-from", "openmetrics", str(history), str(storage))
-    for pod in pods:
-        pod.clock.now = now
-    pages = {f"/{pod.name}": pod.page for pod in pods} | {"/mock": lambda: "mock_activation_seats_used 2\n"}
+    pages = {f"/{pod.name}": pod.scrape for pod in pods} | {"/mock": lambda: "mock_activation_seats_used 2\n"}
     with _serve(pages) as port:
         jobs = [_job(JOB, pod.name, port) for pod in pods] + [_job("mock-activation", "mock", port)]
         config = {
@@ -208,3 +213,16 @@ def _job(name: str, path: str, port: int) -> dict[str, Any]:
         "metrics_path": f"/{path}",
         "static_configs": [{"targets": [f"127.0.0.1:{port}"], "labels": labels}],
     }
+
+
+def main() -> None:
+    """Show the scene until somebody has seen enough."""
+    with tempfile.TemporaryDirectory() as folder, running(Path(folder)) as prometheus:
+        prometheus.wait_until("both alerts fire", lambda: len(prometheus.value('ALERTS{alertstate="firing"}')) >= 2)
+        print(f"two alerts are firing: {prometheus.url}/alerts (Ctrl-C ends it)", flush=True)  # noqa: T201 - its output
+        with contextlib.suppress(KeyboardInterrupt):
+            threading.Event().wait()
+
+
+if __name__ == "__main__":
+    main()
