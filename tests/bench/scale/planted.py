@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import statistics
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -28,6 +28,7 @@ from sidecar.observe.bystander import Bystander
 from sidecar.reclaim import Reclaimer
 from sidecar.releaser import Rules
 from tests.bench.scale import wire
+from tests.cluster.control_plane.admin import Admin
 from tests.cluster.control_plane.plane import ControlPlane
 from tests.cluster.control_plane.pods import APP
 from tests.cluster.roles import documented
@@ -72,15 +73,23 @@ class Garden:
     def grow(self, size: int, *, records: bool = True, fingerprint: str = "0123456789ab") -> list[Owner]:
         """Plant pods, and a record for each, until there are so many; return the new owners."""
         numbers = range(len(self.owners), size)
+
+        def plant(part: Sequence[int]) -> list[Owner]:
+            # A client each: threads that share one take each other's connections now and then.
+            with self.plane.admin.as_user(self.plane.admin_token) as admin:
+                made = [self._pod(admin, number) for number in part]
+                for owner in made if records else ():
+                    self._record(admin, owner, fingerprint)
+            return made
+
         with ThreadPoolExecutor(_AT_ONCE) as pool:
-            new = list(pool.map(self._pod, numbers))
-            if records:
-                list(pool.map(lambda owner: self._record(owner, fingerprint), new))
+            parts = list(pool.map(plant, [numbers[first::_AT_ONCE] for first in range(_AT_ONCE)]))
+        new = sorted((owner for part in parts for owner in part), key=lambda it: it.pod)
         self.owners += new
         return new
 
-    def _pod(self, number: int) -> Owner:
-        name, admin = f"md-icapsrv-6c7d8f9b5-{number:05}", self.plane.admin
+    def _pod(self, admin: Admin, number: int) -> Owner:
+        name = f"md-icapsrv-6c7d8f9b5-{number:05}"
         labels = {"app": "md-icapsrv", "app.kubernetes.io/instance": "icap", "pod-template-hash": "6c7d8f9b5"}
         notes = {"checksum/config": sha256(b"config").hexdigest(), "prometheus.io/port": "9480"}
         made = admin.create_pod(
@@ -89,14 +98,14 @@ class Garden:
         admin.set_pod_status(self.namespace, name)
         return Owner(name, made["metadata"]["uid"], self.namespace, f"node-{number % 50}", "icap")
 
-    def _record(self, owner: Owner, fingerprint: str) -> None:
+    def _record(self, admin: Admin, owner: Owner, fingerprint: str) -> None:
         identity = Identity(SERVER, fingerprint, deployment_id(owner.uid))
         container = f"containerd://{sha256(owner.uid.encode()).hexdigest()}"
         now = time.time()
         record = SeatRecord(
             identity, replace(owner, container_id=container), Phase.ACTIVE, open=False, created_at=now, renewed_at=now
         )
-        self.plane.admin.create("leases", encode(record, self.namespace, lease=LEASE, over=None))
+        admin.create("leases", encode(record, self.namespace, lease=LEASE, over=None))
 
 
 def deployment_id(uid: str) -> str:
