@@ -105,6 +105,19 @@ class Reply:
     date: float | None = None
 
 
+class _Straight:
+    """A session that follows no redirect, for which the library has no word: our token must not travel."""
+
+    def __init__(self, session: aiohttp.ClientSession) -> None:
+        self._session = session
+
+    async def request(self, **arguments: Any) -> aiohttp.ClientResponse:
+        return await self._session.request(**arguments, allow_redirects=False)
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
 class _Transport(RESTClientObject):
     """The library's transport with a session of ours: its own reads the CA for each client, and believes in proxies."""
 
@@ -113,9 +126,10 @@ class _Transport(RESTClientObject):
         self.server_hostname = self.proxy = None  # type: ignore[assignment]  # as its own constructor does
         self.proxy_headers = None  # type: ignore[assignment]  # the same
         connector = aiohttp.TCPConnector(limit=_CONNECTIONS, ssl=context, keepalive_timeout=_KEPT)
-        self.pool_manager = aiohttp.ClientSession(
+        session = aiohttp.ClientSession(
             connector=connector, trust_env=False, cookie_jar=aiohttp.DummyCookieJar(), read_bufsize=1 << 18
         )
+        self.pool_manager = _Straight(session)  # type: ignore[assignment]  # of it the library uses these two methods
 
 
 class KubernetesApi:
@@ -161,8 +175,10 @@ class KubernetesApi:
                 if response.status != HTTPStatus.OK:
                     async with response:
                         raise self._refusal(response, await self._read(response))
-        except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            raise self.translated(error) from error
+        except TimeoutError as error:
+            raise self._silent() from error
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            raise await self._failed(error) from error
         return response
 
     def translated(self, error: Exception) -> ApiError:
@@ -212,12 +228,15 @@ class KubernetesApi:
         except TimeoutError as error:
             raise self._silent() from error
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            if isinstance(error, aiohttp.ClientConnectorCertificateError):
-                await self.aclose()  # the cluster's authority may have been replaced: read it again next time
-            raise self.translated(error) from error
+            raise await self._failed(error) from error
         if not 200 <= response.status < 300:  # noqa: PLR2004 - the range is what HTTP calls success
             raise self._refusal(response, data)
         return Reply(self._object(response, data), _date(response.headers.get("Date", "")))
+
+    async def _failed(self, error: Exception) -> ApiError:
+        if isinstance(error, aiohttp.ClientConnectorCertificateError):
+            await self.aclose()  # the cluster's authority may have been replaced: read it again next time
+        return self.translated(error)
 
     async def _send(
         self,
@@ -306,7 +325,7 @@ _KNOWN: Final = frozenset(int(it) for it in HTTPStatus)
 def _date(text: str) -> float | None:
     try:
         return parsedate_to_datetime(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 

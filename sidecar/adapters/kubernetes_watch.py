@@ -41,7 +41,10 @@ class Content:
 
 @dataclass(frozen=True, slots=True)
 class Changes:
-    """What has changed since: (``ADDED``, ``MODIFIED`` or ``DELETED``, object). None at all: the watch goes on."""
+    """What has changed since: (``ADDED``, ``MODIFIED`` or ``DELETED``, object). None at all: the watch goes on.
+
+    So says a bookmark: without its version a quiet collection would be history when its watch is renewed.
+    """
 
     events: tuple[tuple[str, Json], ...] = ()
 
@@ -157,8 +160,9 @@ async def _watch(
             *lines, rest = (rest + part).split(b"\n")
             if len(rest) > _LONGEST_LINE:
                 raise ApiError(Trouble.PROTOCOL, "a watch of the API server sends no end of a line")
+            before = version
             events, version = _events(lines, version)
-            if events:
+            if events or version != before:
                 yield Changes(events), version
 
 

@@ -24,6 +24,8 @@ PHASE: Final = f"{PREFIX}phase"
 FORMAT: Final = "1"
 _LABEL: Final = re.compile(r"[A-Za-z0-9](?:[-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?")
 _LONGEST: Final = 4096
+_LAST: Final = 253_402_300_799.0
+"""The last second that a Lease can name, seconds since the epoch."""
 
 Json = dict[str, Any]
 
@@ -70,7 +72,7 @@ def encode(record: SeatRecord, namespace: str, *, lease: float, over: Stored | N
         meta |= {"uid": uid, "resourceVersion": version}
     spec: Json = {"holderIdentity": owner.uid, "leaseDurationSeconds": max(1, round(lease))}
     for name, at in (("acquireTime", record.created_at), ("renewTime", record.renewed_at)):
-        if at > 0:
+        if 0 < at < _LAST:
             spec[name] = datetime.fromtimestamp(at, UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
     return {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": meta, "spec": spec}
 
@@ -91,6 +93,8 @@ def decode(lease: Json) -> Stored:
     if note("format") != FORMAT:
         raise Unreadable(f"it has the format {note('format')[:20] or 'of nobody'}: another version may have written it")
     uid, version = str(meta.get("uid") or ""), str(meta.get("resourceVersion") or "")
+    if not uid or not version or "/" in uid + version:
+        raise Unreadable("it has no uid or no version of its own")
     if note("self") not in ("", uid):
         raise Unreadable(
             "it was brought back from a backup or copied: its seat may belong to a pod of another cluster; look there, "
@@ -163,5 +167,5 @@ def _time(text: Any) -> float:
         return 0.0
     try:
         return datetime.fromisoformat(text).timestamp()
-    except ValueError:
+    except (ValueError, OverflowError):
         return 0.0

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
+from dataclasses import replace
 from datetime import datetime
 from random import Random
 from typing import Any, Final
@@ -82,6 +83,8 @@ class OwnApiPod:
                         yield batch.outage()
                         continue
                 yield last
+                # What was left of the grace period was true at that moment only.
+                last = replace(last, grace_left=None)
 
     async def _with_clock(self, seen: PodReport) -> PodReport:
         try:
@@ -254,7 +257,7 @@ def _deletion(pod: Json) -> float | None:
     text = _mapping(pod, "metadata").get("deletionTimestamp")
     try:
         return datetime.fromisoformat(text).timestamp() if isinstance(text, str) else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
 
 
