@@ -98,7 +98,7 @@ def decode(lease: Json) -> Stored:
     if note("self") not in ("", uid):
         raise Unreadable(
             "it was brought back from a backup or copied: its seat may belong to a pod of another cluster; look there, "
-            "then release the seat by its ID and delete this Lease"
+            "then delete this Lease and release the seat by its ID"
         )
     try:
         phase = Phase(str(labels.get(PHASE)))
