@@ -51,6 +51,8 @@ HEALTHCHECK --interval=10s --timeout=3s --start-period=5s --retries=3 CMD ["lice
 ENTRYPOINT ["license-sidecar"]
 CMD ["run"]
 ARG REVISION=unknown
+# For the metric build_info.
+ENV IMAGE_REVISION=${REVISION}
 LABEL org.opencontainers.image.title="license-sidecar" \
       org.opencontainers.image.description="Licence sidecar for OPSWAT MetaDefender ICAP Server, and a mock of the activation server" \
       org.opencontainers.image.licenses="Apache-2.0" \

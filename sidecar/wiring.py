@@ -29,7 +29,7 @@ from sidecar.core.servers import normalise
 from sidecar.core.state import State
 from sidecar.core.view import View
 from sidecar.errors import AppOutage, Misconfigured
-from sidecar.hook_ports import SecretStore, Workload
+from sidecar.hook_ports import NamedPods, SecretStore, Workload
 from sidecar.ledgers import Opened, cluster_api, open_ledger
 from sidecar.lifecycle import Life
 from sidecar.ports import ActivationServer, Observer
@@ -196,6 +196,18 @@ async def workload(config: Config, kind: str, name: str) -> AsyncIterator[Worklo
         await api.aclose()
 
 
+@asynccontextmanager
+async def named_pods(config: Config) -> AsyncIterator[NamedPods]:
+    """Open the way to the pods of our namespace by name, for one command."""
+    from sidecar.adapters.named_pods import ApiNamedPods  # noqa: PLC0415 - only import knows pods by name
+
+    api, pod = cluster_api(config), config.pod
+    try:
+        yield ApiNamedPods(api, Owner(pod=pod.name, uid=pod.uid, namespace=pod.namespace))
+    finally:
+        await api.aclose()
+
+
 def _release(config: Config, *, kubernetes: bool) -> bool | None:
     """Return whether a stop gives the seat back; None: the own pod decides (rule 18)."""
     match config.shutdown.release:
@@ -255,6 +267,7 @@ def life(
         __version__,
         shutdown_budget=config.shutdown.budget,
         seats_configured=config.key.seats,
+        revision=os.environ.get("IMAGE_REVISION", "unknown"),
         kubernetes=kubernetes,
         clock=loop.time,
     )

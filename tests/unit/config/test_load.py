@@ -221,7 +221,7 @@ def test_what_a_service_injects_is_no_setting(read: Load) -> None:
 
 
 def test_a_mounted_token_means_kubernetes(read: Load, tmp_path: Path) -> None:
-    """Where a service account's token is mounted, the records are Leases in the pod's namespace, unless told otherwise."""
+    """Where a service account's token is mounted, the records are Leases in the pod's namespace."""
     assert read().ledger.kind is LedgerKind.FILE
     (tmp_path / "token").write_text("now there is one")
     account = {"ledger__account_dir": str(tmp_path)}
