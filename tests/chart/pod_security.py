@@ -58,12 +58,12 @@ def container(it: dict[str, Any], spec: dict[str, Any]) -> Iterator[str]:
         yield f"{where}: a host port"
 
 
-def stricter(it: dict[str, Any], spec: dict[str, Any]) -> Iterator[str]:
+def stricter(it: dict[str, Any], spec: dict[str, Any], *, numbered: bool = True) -> Iterator[str]:
     """Judge what the chart promises besides for its own containers: read-only root, numeric user, requests, limits."""
     own, inherited = it.get("securityContext") or {}, spec.get("securityContext") or {}
     if own.get("readOnlyRootFilesystem") is not True:
         yield f"{it['name']}: its root file system can be written"
-    if not (own.get("runAsUser") or inherited.get("runAsUser")):
+    if numbered and not (own.get("runAsUser") or inherited.get("runAsUser")):
         yield f"{it['name']}: no numeric user, so that the kubelet cannot check runAsNonRoot"
     resources = it.get("resources") or {}
     for kind in ("requests", "limits"):

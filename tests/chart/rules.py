@@ -233,13 +233,21 @@ def _is_there(it: dict[str, Any], reference: Reference) -> bool:
     return bool(asking & events(it)) and weight(it) <= weight(reference.owner)
 
 
-def own_containers_are_restricted(manifest: Manifest, vendor: frozenset[str]) -> Iterator[str]:
-    """Everything but the containers named (the vendor's, the user's) satisfies the restricted level, and more."""
+def own_containers_are_restricted(
+    manifest: Manifest, vendor: frozenset[str], *, numbered: bool = True
+) -> Iterator[str]:
+    """Everything but the containers named (the vendor's, the user's) satisfies the restricted level, and more.
+
+    ``numbered``: users are numbers, unless the platform is to choose them.
+    """
     for pods in manifest.pods():
         yield from (f"{pods.name}: {it}" for it in pod_security.pod(pods.spec))
         for container in pods.containers:
             if container["name"] not in vendor:
-                judged = [*pod_security.container(container, pods.spec), *pod_security.stricter(container, pods.spec)]
+                judged = [
+                    *pod_security.container(container, pods.spec),
+                    *pod_security.stricter(container, pods.spec, numbered=numbered),
+                ]
                 yield from (f"{pods.name}: {it}" for it in judged)
 
 

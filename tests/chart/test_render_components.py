@@ -108,3 +108,14 @@ def test_a_strategy_that_surges_not() -> None:
     """A pod more is a seat more: none by default; Recreate carries no numbers, which the API would refuse."""
     assert good("replicas: 2").app.owner["spec"]["strategy"]["rollingUpdate"] == {"maxSurge": 0, "maxUnavailable": 1}
     assert good("strategy: {type: Recreate}").app.owner["spec"]["strategy"] == {"type": "Recreate"}
+
+
+def test_the_platform_may_choose_the_users() -> None:
+    """With null no number is rendered, in any pod of ours; that none of them is root stays."""
+    manifest = of_ci("platform-user")
+    for pods in manifest.pods():
+        for security in (pods.spec["securityContext"], *(it["securityContext"] for it in pods.containers)):
+            assert security["runAsNonRoot"] is True
+            assert {"runAsUser", "runAsGroup", "fsGroup"} & set(security) == set()
+    assert "--licensed" in manifest.app.container("md-icapsrv")["args"]
+    assert "--licensed" not in of_ci("stand-in").app.container("md-icapsrv")["args"]

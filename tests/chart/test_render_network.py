@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from tests.chart.conftest import obtain
-from tests.chart.manifests import Manifest
+from tests.chart.manifests import Manifest, selects
 from tests.chart.test_render_components import of_ci
 from tests.chart.test_render_messages import GOOD
 from tests.chart.test_render_vendor_pains import good
@@ -140,3 +140,18 @@ def test_metrics_are_collected_in_one_way(
 def merge(values: str) -> str:
     """Return the good values with others over them."""
     return yaml.safe_dump(yaml.safe_load(GOOD) | yaml.safe_load(values))
+
+
+def test_database_and_mock_are_reached_by_those_who_need_them() -> None:
+    """The database by the app alone, the mock by sidecars and Jobs, its control port by nobody over the network."""
+    for file, which, port in (
+        ("cilium", "rel-postgres", "postgres"),
+        ("stand-in", "rel-mock-activation", "activation"),
+    ):
+        (rule,) = of_ci(file).one("NetworkPolicy", which)["spec"]["ingress"]
+        assert [it["port"] for it in rule["ports"]] == [port]
+    (rule,) = of_ci("cilium").one("NetworkPolicy", "rel-postgres")["spec"]["ingress"]
+    assert rule["from"] == [{"podSelector": {"matchLabels": {"app": "md-icapsrv"}}}]
+    mock = of_ci("stand-in").one("NetworkPolicy", "rel-mock-activation")["spec"]["ingress"][0]["from"][0]
+    reaching = [it for it in of_ci("stand-in").pods() if selects(mock["podSelector"], it.labels)]
+    assert {it.name for it in reaching} >= {"Deployment/md-icapsrv", "Job/rel-drain"}

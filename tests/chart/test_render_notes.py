@@ -41,8 +41,16 @@ def test_the_notes_say_what_to_do_next() -> None:
         ("off", "Mode off: nobody takes care of seats"),
         ("plain-container", "the sidecar as a plain container"),
         ("autoscaling", "2 to 10 pods"),
+        ("platform-user", "Mode observe"),
     ],
 )
 def test_the_notes_warn_about_what_is_risky(values: str, words: str) -> None:
     """Each risk that was chosen is told once more."""
     assert words in notes(values)
+
+
+def test_a_drain_that_outlasts_helm_is_told() -> None:
+    """Helm gives up after five minutes unless told otherwise."""
+    said = notes("new-secrets", "--set", "hooks.drain.timeoutSeconds=600")
+    assert "uninstall with --timeout 660s" in said
+    assert "uninstall with --timeout" not in notes("new-secrets")

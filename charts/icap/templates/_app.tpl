@@ -195,6 +195,9 @@ IFS= read -r -t 5 -n 1 -u 3 byte
     - --control-port=8049
     - --activation-url={{ include "icap.activationUrl" . }}
     - --api-key-file=/run/secrets/app/value
+    {{- if not (include "icap.online" .) }}
+    - --licensed
+    {{- end }}
   {{- else }}
   image: {{ include "icap.image" (list . .Values.app.image "latest") | quote }}
   imagePullPolicy: {{ .Values.app.image.pullPolicy }}

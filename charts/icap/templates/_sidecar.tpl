@@ -1,12 +1,19 @@
 {{/* The sidecar's container, and what hooks and the CronJob share with it. */}}
 
+{{/* A number, so that the kubelet can check it; none where the platform gives every namespace a range of its own. */}}
+{{- define "icap.user" -}}
+runAsNonRoot: true
+{{- with .Values.sidecar.runAsUser }}
+runAsUser: {{ int . }}
+runAsGroup: {{ int . }}
+{{- end }}
+{{- end -}}
+
 {{/* What the restricted Pod Security level asks of a container, and a read-only root besides. */}}
 {{- define "icap.containerSecurity" -}}
 allowPrivilegeEscalation: false
 readOnlyRootFilesystem: true
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
+{{ include "icap.user" . }}
 capabilities:
   drop: [ALL]
 seccompProfile:
@@ -14,9 +21,7 @@ seccompProfile:
 {{- end -}}
 
 {{- define "icap.podSecurity" -}}
-runAsNonRoot: true
-runAsUser: 65532
-runAsGroup: 65532
+{{ include "icap.user" . }}
 seccompProfile:
   type: RuntimeDefault
 {{- end -}}
