@@ -89,5 +89,8 @@ class Workload(Protocol):
 class NamedPods(Protocol):
     """The pods of our own namespace, by name only: older automation wrote down no uid."""
 
-    async def look(self, name: str) -> Sight:
-        """Tell whether a pod of this name lives. Raises ``LedgerOutage`` where looking itself fails."""
+    async def look(self, name: str) -> Sight | None:
+        """Tell whether a pod of this name lives; None if it is no name of a pod.
+
+        Raises ``LedgerOutage`` where looking itself fails.
+        """

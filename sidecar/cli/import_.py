@@ -1,9 +1,12 @@
 """Release the seats of deployment IDs that older automation left behind.
 
-Without --apply nothing is done and nobody is asked: it only says what it would do. An ID is
-released if the ledger has no record of it, or one whose owner is gone. An app that runs WITHOUT a
-sidecar has no record: name its ID with --keep, or put all IDs that are in use into the file of
---live, or it will lose its seat.
+Without --apply nothing is done and the activation server is not asked: it only says what it would
+do. An ID is released if the ledger has no record of it, or one whose owner is gone.
+
+In Kubernetes an ID without a record that stands beside a pod's name is kept if a pod of that name
+lives in our namespace, or if we may not look. Elsewhere, and for an ID without a name, nobody can
+look: an app that runs WITHOUT a sidecar has no record, so name its ID with --keep, or put all IDs
+that are in use into the file of --live, or it will lose its seat.
 
 FILE is `-` for standard input, a file, or the folder of a mounted Secret. These forms are taken:
 
@@ -28,23 +31,29 @@ needs a second look, 78 wrong settings.
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from argparse import ArgumentParser, Namespace
 from collections import Counter
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from random import SystemRandom
+from typing import TYPE_CHECKING, Final
 
 from sidecar.cli import operator
 from sidecar.cli.left_behind import UnreadableIds, read
 from sidecar.cli.options import add_settings
 from sidecar.cli.progress import Progress
 from sidecar.cli.release import deployment_id
-from sidecar.config import Config
+from sidecar.config import Config, LedgerKind
 from sidecar.exit_codes import DONE, UNREACHABLE, USAGE
 
 if TYPE_CHECKING:
     from sidecar.operate.results import Result
     from sidecar.operate.takeover import LeftBehind
+
+_NOTHING: Final = "there is no ID in it: nothing to do"
+_RIGHTS: Final = 35.0
+"""Seconds for which the API server is asked again in all: a refusal is believed after 30."""
 
 
 def configure(parser: ArgumentParser) -> None:
@@ -83,23 +92,37 @@ def run(arguments: Namespace) -> int:
         # Whoever says what is in use must be understood to the last word.
         return _unusable(f"--live: {unclear} of {len(live)} entries are no deployment IDs: nothing is done")
     in_use = frozenset(arguments.keep) | {it.deployment_id for it in live if not it.fault}
+    if not entries:
+        # Older automation was never there: no key and no ledger is needed for that.
+        operator.show((), (), arguments.output, nothing=_NOTHING)
+        return DONE
     return operator.conduct(lambda: _import(config, arguments, entries, in_use), stopped=operator.INTERRUPTED)
 
 
 async def _import(config: Config, arguments: Namespace, entries: Sequence[LeftBehind], in_use: frozenset[str]) -> int:
     from sidecar import wiring  # noqa: PLC0415 - wrong settings are told without it
+    from sidecar.operate.persistence import Persistence  # noqa: PLC0415 - the same
     from sidecar.operate.results import REMAINS  # noqa: PLC0415 - the same
-    from sidecar.operate.takeover import carry_out, foresee, plan  # noqa: PLC0415 - the same
+    from sidecar.operate.takeover import carry_out, foresee, look, plan  # noqa: PLC0415 - the same
 
     progress = Progress()
     async with wiring.desk(config) as desk:
         keys = operator.known_keys(await desk.keys.poll())
-        plans = plan(entries, in_use, await desk.reclaimer.scan())
+        if config.ledger.kind is LedgerKind.KUBERNETES:
+            # As a hook its rights may come a moment after its Job.
+            deadline = asyncio.get_running_loop().time() + _RIGHTS
+            persistence = Persistence(progress, SystemRandom(), deadline=deadline)
+            scan = await persistence.call("looking at the seat records", desk.reclaimer.scan)
+            async with wiring.named_pods(config) as pods:
+                found = await persistence.call("looking at the pods", lambda: look(entries, in_use, pods))
+        else:
+            scan, found = await desk.reclaimer.scan(), {}
+        plans = plan(entries, in_use, scan, found)
         if arguments.apply:
             results = await carry_out(plans, desk.reclaimer, keys, progress)
         else:
             results = foresee(plans)
-    operator.show(results, (), arguments.output, nothing="there is no ID in it: nothing to do")
+    operator.show(results, (), arguments.output, nothing=_NOTHING)
     if arguments.output == "table" and results:
         operator.say(f"{_summary(results)}{'' if arguments.apply else ' (nothing was done: --apply does it)'}\n")
     return UNREACHABLE if any(it.fate in REMAINS for it in results) else DONE

@@ -1,15 +1,17 @@
 """``import``: releases the seats of deployment IDs that older automation left behind, and of nothing else.
 
-Outside Kubernetes nobody can look at the pods that the IDs came from: an ID is left alone if the ledger knows a living
-owner of it, or if the operator says that it is in use. It writes nothing, so it can be run again after any end.
+An ID is left alone if the ledger knows a living owner of it, if the operator says that it is in use, and in Kubernetes
+if the pod of its name lives or cannot be looked at; elsewhere nobody can look at the pods that the IDs came from. It
+writes nothing, so it can be run again after any end.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from sidecar.core.records import Standing
+from sidecar.core.records import Sight, Standing
+from sidecar.hook_ports import NamedPods
 from sidecar.operate.results import Fate, Result, Teller, result_of
 from sidecar.operate.single import Wish, release_recorded, release_unrecorded
 from sidecar.reclaim import Judged, Reclaimer, Scan
@@ -30,25 +32,43 @@ class LeftBehind:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One ID with what is to be done: a result that stands already, or the records to release it by (or none)."""
+    """One ID with what is to be done: a result that stands already, or the records to release it by (or none).
+
+    ``why``: what is known of its pod.
+    """
 
     entry: LeftBehind
     settled: Result | None = None
     records: tuple[Judged, ...] = ()
+    why: str = ""
 
 
-def plan(entries: Iterable[LeftBehind], in_use: frozenset[str], scan: Scan) -> tuple[Plan, ...]:
-    """Decide about each ID; the first of several equal ones counts."""
+async def look(entries: Iterable[LeftBehind], in_use: frozenset[str], pods: NamedPods) -> dict[str, Sight]:
+    """Return how the pods stand whose IDs may be released, by name. Raises ``LedgerOutage``."""
+    names = dict.fromkeys(it.pod for it in entries if it.pod and not it.fault and it.deployment_id not in in_use)
+    found = [(name, await pods.look(name)) for name in names]
+    return {name: sight for name, sight in found if sight is not None}
+
+
+def plan(
+    entries: Iterable[LeftBehind], in_use: frozenset[str], scan: Scan, pods: Mapping[str, Sight] | None = None
+) -> tuple[Plan, ...]:
+    """Decide about each ID; the first of several equal ones counts. ``pods``: how those named stand, where known."""
     seen: set[str] = set()
+    sights = pods or {}
+    entries = list(entries)
+    # An ID stands under two names where a pod's successor took it over: one of them that lives keeps it.
+    living = {it.deployment_id: it.pod for it in entries if _keeps(sights.get(it.pod))}
     plans: list[Plan] = []
     for entry in entries:
-        plans.append(_planned(entry, in_use, scan, seen))
+        keeper = living.get(entry.deployment_id, entry.pod)
+        plans.append(_planned(entry, in_use, scan, seen, sights.get(keeper)))
         if not entry.fault:
             seen.add(entry.deployment_id)
     return tuple(plans)
 
 
-def _planned(entry: LeftBehind, in_use: frozenset[str], scan: Scan, seen: set[str]) -> Plan:
+def _planned(entry: LeftBehind, in_use: frozenset[str], scan: Scan, seen: set[str], pod: Sight | None) -> Plan:
     if entry.fault:
         return Plan(entry, _result(entry, Fate.SKIPPED, entry.fault))
     if entry.deployment_id in seen:
@@ -59,7 +79,14 @@ def _planned(entry: LeftBehind, in_use: frozenset[str], scan: Scan, seen: set[st
     for it in records:
         if it.owner.standing is not Standing.GONE:
             return Plan(entry, result_of(it.stored.record, Fate.KEPT, f"the ledger has its record: {it.owner.why}"))
-    return Plan(entry, records=records)
+    # A record tells its owner by uid, which is more than a name.
+    if pod is not None and not records and _keeps(pod):
+        return Plan(entry, _result(entry, Fate.KEPT, pod.why))
+    return Plan(entry, records=records, why=pod.why if pod is not None else "")
+
+
+def _keeps(pod: Sight | None) -> bool:
+    return pod is not None and pod.standing is not Standing.GONE
 
 
 def foresee(plans: Iterable[Plan]) -> tuple[Result, ...]:
@@ -90,7 +117,8 @@ async def carry_out(
 def _intention(it: Plan) -> str:
     if it.records:
         return "would be released by its record: its owner is gone"
-    return "would be released: the ledger knows no owner of it"
+    pod = f"{it.why}, and " if it.why else ""
+    return f"would be released: {pod}the ledger knows no owner of it"
 
 
 def _result(entry: LeftBehind, fate: Fate, why: str) -> Result:

@@ -14,6 +14,7 @@ from sidecar.core.records import Claim, Phase
 from tests.unit.cli.operators_desk import FOREIGN, FORMER, KEY, A, B, C, D, Desk
 
 ELSEWHERE = {"boot": "another boot"}
+IDS = "a file with an ID"
 
 
 # --- list -------------------------------------------------------------------------------------------------------------
@@ -75,19 +76,20 @@ def test_list_of_nothing_says_so(desk: Desk) -> None:
     assert (code, out) == (0, f"no seats in {desk.ledger}\n")
 
 
-@pytest.mark.parametrize("command", [["list"], ["reclaim"], ["release", A], ["import", "/dev/null"]])
+@pytest.mark.parametrize("command", [["list"], ["reclaim"], ["release", A], ["import", IDS]])
 def test_a_ledger_that_is_not_there_is_told_with_its_setting(command: list[str], desk: Desk) -> None:
     """Exit code 69 and one sentence."""
-    code, out, err = desk.run(*command, ledger_dir=str(desk.folder / "absent"))
+    code, out, err = desk.run(*with_ids(desk, command), ledger_dir=str(desk.folder / "absent"))
     assert (code, out) == (69, "")
     assert err.startswith("license-sidecar: not reached: ")
     assert "ledger.dir" in err
     assert len(err.splitlines()) == 1
 
 
-@pytest.mark.parametrize("command", [["reclaim"], ["release", A], ["import", "/dev/null"], ["reclaim", "--dry-run"]])
+@pytest.mark.parametrize("command", [["reclaim"], ["release", A], ["import", IDS], ["reclaim", "--dry-run"]])
 def test_acting_on_seats_needs_a_key_and_the_mode_that_has_seats(command: list[str], desk: Desk) -> None:
     """Exit code 78, naming the setting."""
+    command = with_ids(desk, command)
     code, _, err = desk.run(*command, key_dir=str(desk.folder / "absent"))
     assert code == 78
     assert "key.dir" in err
@@ -361,9 +363,12 @@ def test_import_of_what_cannot_be_read_is_wrong_usage(name: str, told: str, desk
 
 
 def test_import_of_nothing_says_so(desk: Desk) -> None:
-    """An empty Secret is no failure."""
-    code, out, _ = desk.run("import", "/dev/null", "--apply")
-    assert (code, out) == (0, "there is no ID in it: nothing to do\n")
+    """An empty Secret, or the mount of one that was never there, is no failure; it needs neither key nor ledger."""
+    absent = str(desk.folder / "absent")
+    (desk.folder / "empty").mkdir()
+    for source in ("/dev/null", str(desk.folder / "empty")):
+        code, out, _ = desk.run("import", source, "--apply", key_dir=absent, ledger_dir=absent)
+        assert (code, out) == (0, "there is no ID in it: nothing to do\n")
 
 
 # --- all of them ------------------------------------------------------------------------------------------------------
@@ -406,6 +411,13 @@ def test_results_are_json_for_a_program(desk: Desk) -> None:
     }
     assert [it["name"] for it in told["strays"]] == ["other.txt"]
     assert json.loads(json.dumps(told)) == told
+
+
+def with_ids(desk: Desk, command: list[str]) -> list[str]:
+    """Return a command with a real file in place of ``IDS``."""
+    file = desk.folder / "ids"
+    file.write_text(A)
+    return [str(file) if it == IDS else it for it in command]
 
 
 def fault(name: str) -> object:
