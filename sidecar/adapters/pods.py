@@ -198,7 +198,7 @@ _LIVE: Final = Standing.LIVE
 
 def standing(pod: Json, date: float | None) -> Sight:
     """Return how a pod that exists stands; ``date``: the API server's clock, seconds since the epoch."""
-    phase = _status(pod).get("phase")
+    phase = _phase(pod)
     if phase in _TERMINAL:
         return Sight(Standing.GONE, f"its pod has ended ({phase})")
     left = grace_left(pod, date)
@@ -220,7 +220,7 @@ def report(pod: Json, container: str, date: float | None) -> PodReport:
         uid=_uid(pod),
         deleting=_deletion(pod) is not None,
         grace_left=grace_left(pod, date),
-        ended=status.get("phase") in _TERMINAL or _disrupted(pod),
+        ended=_phase(pod) in _TERMINAL or _disrupted(pod),
         app=app,
         fault=fault,
     )
@@ -246,6 +246,10 @@ def _container(status: Json) -> AppContainer:
             AppEnd.OOM if "OOMKilled" in reasons else AppEnd.CRASH_LOOP if waits == "CrashLoopBackOff" else AppEnd.EXIT
         )
     return AppContainer(id=str(status.get("containerID") or ""), restarts=count, ended=ended)
+
+
+def _phase(pod: Json) -> str:
+    return str(_status(pod).get("phase"))
 
 
 def _disrupted(pod: Json) -> bool:

@@ -178,7 +178,7 @@ async def test_a_version_that_is_history_begins_anew(gone: Any, tls: Tls, tmp_pa
     async with following(story, tls, tmp_path) as (seen, server, observer):
         seen_now = [it for it in await take(seen, 3 if isinstance(gone, Refuse) else 4) if it != Changes()]
     assert [type(it) for it in seen_now] == [Content, Content]
-    assert [it.query["resourceVersion"] for it in watched(server)][0] == "100"
+    assert watched(server)[0].query["resourceVersion"] == "100"
     assert observer.ends == ["gone"]
     assert story.listed == 2
 
@@ -202,13 +202,9 @@ async def test_what_makes_no_sense_begins_anew(script: Any, tls: Tls, tmp_path: 
     story = Story(script, sends())
     async with following(story, tls, tmp_path) as (seen, _, observer):
         told = [it for it in await take(seen, 4) if it != Changes()]
-    assert [type(it) for it in told][:2] == [Content, ApiError]
+    assert [type(it) for it in told] == [Content, ApiError, Content]
     assert observer.ends == ["protocol"]
-    async with asyncio.timeout(5):
-        while story.listed < 2:
-            await asyncio.sleep(0.01)
-            break
-    assert story.listed >= 1
+    assert story.listed == 2
 
 
 async def test_empty_lines_are_nothing(tls: Tls, tmp_path: Path) -> None:
@@ -289,9 +285,7 @@ async def test_a_page_that_is_history_begins_the_list_anew(tls: Tls, tmp_path: P
     assert watched(server)[0].query["resourceVersion"] == "300"
 
 
-@pytest.mark.parametrize(
-    "broken", [{"kind": "PodList", "items": "none"}, {"kind": "PodList", "metadata": {}, "items": 7}]
-)
+@pytest.mark.parametrize("broken", [{"kind": "PodList"}, {"kind": "PodList", "metadata": {}, "items": 7}])
 async def test_a_list_that_is_none_is_told(broken: dict[str, Any], tls: Tls, tmp_path: Path) -> None:
     """And a null for no items is the server's way to say none."""
     nothing = items()
