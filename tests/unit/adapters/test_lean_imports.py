@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from sidecar.adapters.lean_imports import light_aiohttp, remember_absent
+from sidecar.adapters.lean_imports import bare_packages, light_aiohttp, remember_absent
 
 LOOK = """
 import sys
@@ -89,3 +89,64 @@ def test_a_package_that_is_not_there_is_looked_for_once(monkeypatch: pytest.Monk
         importlib.import_module(name)
     assert sys.modules["json"] is not None
     del sys.modules[name]
+
+
+KUBERNETES = """
+import sys
+{imports}
+print(sorted(name for name in sys.modules if name.split(".")[0] == "kubernetes_asyncio"))
+import kubernetes_asyncio.client
+print(hasattr(kubernetes_asyncio.client, "CoreV1Api"))
+"""
+IN_KUBERNETES = "from sidecar.adapters import kubernetes_api, lease_ledger, pod_journal, pods, service_account"
+
+
+def kubernetes_after(imports: str) -> list[str]:
+    """Run the imports in a fresh interpreter; return what is loaded of the client, and whether it can still be."""
+    look = [sys.executable, "-c", KUBERNETES.format(imports=imports)]
+    run = subprocess.run(look, check=True, capture_output=True, text=True, timeout=120)
+    return run.stdout.splitlines()
+
+
+def test_nothing_of_the_kubernetes_client_stays_loaded() -> None:
+    """860 modules for one that is wanted; and who imports the package later gets the real one."""
+    everything = (
+        f"{IN_KUBERNETES}\nimport sidecar.wiring, sidecar.ledgers, sidecar.observe.web, sidecar.observe.pod_events"
+    )
+    assert kubernetes_after(everything) == ["[]", "True"]
+
+
+def test_only_the_transport_is_loaded_at_all() -> None:
+    """Seen by an audit of what is executed: the module of the transport, and the exceptions that it raises."""
+    look = (
+        "import sys\n"
+        "seen = set()\n"
+        "class Watch:\n"
+        "    def find_spec(self, name, path, target=None):\n"
+        "        if name.split('.')[0] == 'kubernetes_asyncio': seen.add(name)\n"
+        "sys.meta_path.insert(0, Watch())\n"
+        f"{IN_KUBERNETES}\n"
+        "print(sorted(seen))"
+    )
+    run = subprocess.run([sys.executable, "-c", look], check=True, capture_output=True, text=True, timeout=60)
+    assert run.stdout.strip() == "['kubernetes_asyncio.client.exceptions', 'kubernetes_asyncio.client.rest']"
+
+
+def test_a_client_that_is_loaded_already_is_used_as_it_is() -> None:
+    """The ordinary import runs, and nothing of it is taken away."""
+    loaded, works = kubernetes_after(f"import kubernetes_asyncio.client\n{IN_KUBERNETES}")
+    assert "'kubernetes_asyncio.client.rest'" in loaded
+    assert works == "True"
+
+
+def test_bare_packages_leave_alone_what_is_none() -> None:
+    """A single module, or a name that is not installed: the import inside decides."""
+    before = set(sys.modules)
+    with bare_packages("this", "a_package_that_is_not_there"):
+        assert "this" not in sys.modules
+    with bare_packages("a_package_that_is_not_there", "a_package_that_is_not_there.inner"):
+        pass
+    with bare_packages("email"):
+        import email as loaded  # noqa: PLC0415 - inside of the block
+    assert loaded is sys.modules["email"]
+    assert {name for name in set(sys.modules) - before if name.startswith("a_package")} == set()

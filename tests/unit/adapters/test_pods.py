@@ -310,7 +310,7 @@ async def test_few_owners_are_looked_at_one_by_one(tls: Tls, tmp_path: Path) -> 
 
 
 async def test_a_glance_that_is_forbidden_is_none(tls: Tls, tmp_path: Path) -> None:
-    """Single looks say the same. Elsewhere it is not tried again for a while; our own namespace will be allowed soon."""
+    """Single looks say the same. Elsewhere it is not asked again for a while; our own namespace is."""
     cluster = Cluster(pod())
     cluster.refuse |= {"icap": 403, "other": 403}
     async with owners(cluster, tls, tmp_path) as (it, server):

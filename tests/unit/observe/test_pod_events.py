@@ -1,0 +1,125 @@
+"""Which events a person finds on the pod: few, without a key, and never in anybody's way."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from sidecar.core.commands import Notice, Occasion
+from sidecar.core.records import Identity, Owner, Phase, SeatRecord
+from sidecar.errors import LedgerOutage
+from sidecar.observe.pod_events import PAUSE, PodEvents
+from sidecar.ports import ReclaimResult
+from sidecar.secrets import MASKER, Secret
+
+SEAT = Identity("https://activation.example", "0123456789ab", "MSCL1")
+THEIRS = SeatRecord(SEAT, Owner("web-9", "uid-9"), Phase.ACTIVE, open=False)
+
+
+class Journal:
+    """The port ``PodJournal``, keeping what is posted."""
+
+    def __init__(self) -> None:
+        self.posted: list[tuple[str, str, bool]] = []
+        self.down = False
+
+    async def post(self, reason: str, note: str, *, warning: bool) -> None:
+        """Keep it, or fail."""
+        if self.down:
+            raise LedgerOutage("no answer")
+        self.posted.append((reason, note, warning))
+
+
+class Scene:
+    """Events with a clock of their own."""
+
+    def __init__(self) -> None:
+        self.now = 1000.0
+        self.journal = Journal()
+        self.events = PodEvents(self.journal, lambda: self.now)
+
+    async def posted(self) -> list[str]:
+        """Let everything that waits be posted; return the reasons."""
+        task = asyncio.ensure_future(self.events.run())
+        for _ in range(50):
+            await asyncio.sleep(0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return [reason for reason, _, _ in self.journal.posted]
+
+
+@pytest.mark.parametrize(
+    ("occasion", "reason", "warning"),
+    [
+        (Occasion.ACTIVATED, "Activated", False),
+        (Occasion.ACTIVATION_REFUSED, "ActivationRefused", True),
+        (Occasion.LICENSE_LOST, "LicenseLost", True),
+        (Occasion.RELEASED, "SeatReleased", False),
+    ],
+)
+async def test_what_is_worth_an_event(occasion: Occasion, reason: str, warning: bool) -> None:
+    """What happened to the pod's seat."""
+    scene = Scene()
+    scene.events.noticed(Notice(occasion=occasion, text="the server's sentence", identity=SEAT))
+    assert await scene.posted() == [reason]
+    assert scene.journal.posted[0][2] is warning
+
+
+async def test_everything_else_is_for_the_log() -> None:
+    """A renewal every 15 seconds is no event."""
+    scene = Scene()
+    for occasion in set(Occasion) - {
+        Occasion.ACTIVATED,
+        Occasion.ACTIVATION_REFUSED,
+        Occasion.LICENSE_LOST,
+        Occasion.RELEASED,
+    }:
+        scene.events.noticed(Notice(occasion=occasion))
+    assert await scene.posted() == []
+
+
+async def test_at_most_one_a_minute_for_the_same_reason() -> None:
+    """A flapping server must not fill etcd; other reasons have minutes of their own."""
+    scene = Scene()
+    for _ in range(int(3 * PAUSE)):
+        scene.events.noticed(Notice(occasion=Occasion.ACTIVATION_REFUSED, text="no seats"))
+        scene.now += 1.0
+    scene.events.noticed(Notice(occasion=Occasion.ACTIVATED))
+    assert await scene.posted() == ["ActivationRefused"] * 3 + ["Activated"]
+
+
+@pytest.mark.parametrize("result", list(ReclaimResult))
+async def test_a_reclaimed_seat_is_told(result: ReclaimResult) -> None:
+    """Whose it was; what could not be reclaimed is for the log."""
+    scene = Scene()
+    scene.events.reclaimed(THEIRS, result)
+    told = result in (ReclaimResult.RELEASED, ReclaimResult.PENDING)
+    assert await scene.posted() == (["OrphanReclaimed"] if told else [])
+    if told:
+        assert "web-9" in scene.journal.posted[0][1]
+
+
+async def test_a_key_is_masked() -> None:
+    """NO_SECRET, also where the activation server repeats the key in its sentence."""
+    key = Secret("FAKE-EVNT-0000-0000-0000-0000-0001")
+    MASKER.register(key)
+    scene = Scene()
+    scene.events.noticed(Notice(occasion=Occasion.ACTIVATION_REFUSED, text=f"key {key.reveal()} is unknown"))
+    await scene.posted()
+    assert key.reveal() not in scene.journal.posted[0][1]
+
+
+async def test_what_cannot_be_posted_is_dropped() -> None:
+    """No right to make events, or too many at once: nobody waits, and the loop goes on."""
+    scene = Scene()
+    scene.journal.down = True
+    scene.events.noticed(Notice(occasion=Occasion.ACTIVATED))
+    assert await scene.posted() == []
+    scene.journal.down = False
+    for _ in range(100):
+        scene.now += PAUSE
+        scene.events.noticed(Notice(occasion=Occasion.ACTIVATED))
+    assert 1 <= len(await scene.posted()) <= 20
