@@ -141,10 +141,13 @@ def _show(account: Account, config: Config, output: str) -> None:
             "app.kubernetes.io/managed-by=license-sidecar\n"
         )
     if account.left:
+        many = (
+            "1 seat of this release is" if len(account.left) == 1 else f"{len(account.left)} seats of this release are"
+        )
         operator.say(
-            f"{len(account.left)} of this release {'is' if len(account.left) == 1 else 'are'} left. Sidecars of other "
-            "releases with the same key and the same ledger finish them. Else by hand, from any machine that reaches "
-            "the activation server, with the key in the folder KEY and an empty folder EMPTY:\n"
+            f"{many} left. Sidecars of other releases with the same key and the same ledger finish what is orphaned. "
+            "Else by hand, from any machine that reaches the activation server, with the key in the folder KEY and an "
+            "empty folder EMPTY:\n"
         )
         for it in account.left:
             operator.say("".join(f"  {line}\n" for line in _by_hand(it, config)))
