@@ -82,7 +82,7 @@ def run(arguments: Namespace) -> int:
 
     # Of the settings only those count that lead to the API server: no seat is touched, and what a sidecar must know
     # about its pod may be missing here.
-    vars(arguments)["setting:mode"] = "off"
+    vars(arguments).update({"setting:mode": "off", "setting:ledger.kind": "auto"})
     config = load(arguments, os.environ)
     plan = plan_file.read(arguments.plan, arguments.given)
     namespace = arguments.namespace or config.pod.namespace or _own_namespace(config)
