@@ -41,25 +41,31 @@ class Missing(Exception):  # noqa: N818 - it is a state of the machine with a re
         self.install = install
 
 
-def versions() -> list[str]:
+def versions(modules: Path = MODULES) -> list[str]:
     """Return the minor versions for which there is a module, oldest first."""
-    return sorted((folder.name for folder in MODULES.iterdir() if folder.is_dir()), key=_numbers)
+    return sorted((folder.name for folder in modules.iterdir() if folder.is_dir()), key=_numbers)
 
 
 class Binaries:
     """The programs of one minor version of Kubernetes, where they are or would be."""
 
-    def __init__(self, version: str = DEFAULT_VERSION) -> None:
-        """Choose a version; nothing is looked for yet.
+    def __init__(
+        self, version: str = DEFAULT_VERSION, *, modules: Path = MODULES, builder: str = "tests.cluster.binaries"
+    ) -> None:
+        """Choose a version, and the folder whose module of that version pins it; nothing is looked for yet.
+
+        ``builder`` is the Python module that builds the programs: who misses one is told its name.
 
         Raises:
             Missing: there is no module for it.
 
         """
         self.version = version
-        self._module = MODULES / version
+        self._module = modules / version
+        self._builder = builder
         if not (self._module / "go.mod").is_file():
-            raise Missing(f"there is no module for Kubernetes {version}", f"choose one of {', '.join(versions())}")
+            known = ", ".join(versions(modules))
+            raise Missing(f"there is no module for Kubernetes {version}", f"choose one of {known}")
 
     @property
     def release(self) -> str:
@@ -91,7 +97,7 @@ class Binaries:
         found = self._found(name)
         if found is None:
             raise Missing(
-                f"{name} {self.version} is not built yet", f"python -m tests.cluster.binaries --version {self.version}"
+                f"{name} {self.version} is not built yet", f"python -m {self._builder} --version {self.version}"
             )
         return found
 

@@ -46,8 +46,11 @@ class ControlPlane(Cluster):
         *,
         scheduler: bool = False,
         api_server_flags: tuple[str, ...] = (),
+        controllers: tuple[str, ...] = (),
     ) -> None:
         """Choose where its state lies and which version it is; nothing is started.
+
+        A flag that is given twice counts as it is given last; ``controllers`` are those that only nodes need.
 
         Raises:
             binaries.Missing: a program is not there; the text says what brings it.
@@ -62,6 +65,7 @@ class ControlPlane(Cluster):
         names = ("kube-apiserver", "kube-controller-manager", *(("kube-scheduler",) if scheduler else ()))
         self._programs = {name: found.find(name) for name in names}
         self._extra = api_server_flags
+        self._controllers = controllers
         self._children: dict[str, Child] = {}
         self._api_port = self._etcd_port = 0
 
@@ -212,7 +216,8 @@ class ControlPlane(Cluster):
     def _launch_controllers(self) -> None:
         manager, scheduler = "kube-controller-manager", "kube-scheduler"
         config = self._config(manager, credentials.MANAGER)
-        self._launch(manager, programs.controller_manager(self._programs[manager], config, self._secrets))
+        command = programs.controller_manager(self._programs[manager], config, self._secrets, self._controllers)
+        self._launch(manager, command)
         if scheduler in self._programs:
             config = self._config(scheduler, credentials.SCHEDULER)
             self._launch(scheduler, programs.scheduler(self._programs[scheduler], config))

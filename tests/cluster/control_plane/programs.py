@@ -64,11 +64,13 @@ def api_server(
     ]
 
 
-def controller_manager(program: Path, config: Path, secrets: Credentials) -> list[str]:
-    """Each controller with an account of its own, as kubeadm has it."""
+def controller_manager(
+    program: Path, config: Path, secrets: Credentials, controllers: tuple[str, ...] = ()
+) -> list[str]:
+    """Each controller with an account of its own, as kubeadm has it; ``controllers`` are those besides the usual."""
     return [
         *_client(program, config),
-        f"--controllers={','.join(_CONTROLLERS)}",
+        f"--controllers={','.join((*_CONTROLLERS, *controllers))}",
         *("--use-service-account-credentials", f"--root-ca-file={secrets.ca_file}"),
         f"--service-account-private-key-file={secrets.signing_key_file}",
     ]
