@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tarfile
 from collections.abc import Iterator
 from functools import cache
 from pathlib import Path
@@ -163,3 +164,17 @@ def test_the_schemas_notice_a_field_that_is_too_new() -> None:
     assert fault_of(native, NATIVE) == ""
     assert "restartPolicy" in fault_of(native, OLDEST)
     assert tuple(map(int, NEWEST.split(".")[:2])) > (1, 34)
+
+
+@pytest.mark.parametrize("packer", VERSIONS, ids=lambda it: f"helm-{it}")
+def test_the_package_is_the_chart(packer: int, tmp_path: Path) -> None:
+    """What is published renders as the folder does; the values of the tests stay at home."""
+    values = CHART / "ci" / "stand-in-values.yaml"
+    obtain(packer).run("package", str(CHART), "--destination", str(tmp_path))
+    (package,) = tmp_path.iterdir()
+    with tarfile.open(package) as archive:
+        files = {it.removeprefix("md-icapsrv/") for it in archive.getnames()}
+    assert {"Chart.yaml", "values.schema.json", "README.md", "files/alerts.yaml", "templates/NOTES.txt"} <= files
+    assert [it for it in files if it.startswith("ci/")] == []
+    words = ["template", "rel", str(package), "--namespace", "ns", "--kube-version", TESTED, "--values", str(values)]
+    assert obtain(packer).run(*words) == render(packer, values, TESTED)

@@ -31,6 +31,14 @@ def test_the_service_is_the_single_way_in() -> None:
     assert secure["rest"] == "https"
 
 
+def test_every_single_sidecar_is_found() -> None:
+    """Metrics, status and the test of Helm ask each pod by its own address, and those that are not ready above all."""
+    spec = good("replicas: 2").one("Service", "rel-license-sidecar")["spec"]
+    assert spec["clusterIP"] == "None"
+    assert spec["publishNotReadyAddresses"] is True
+    assert [(it["name"], it["port"]) for it in spec["ports"]] == [("license", 9480)]
+
+
 def test_a_load_balancer_gets_what_is_its_own() -> None:
     """Fields of load balancers and node ports are there for such Services; others refuse them and do not get them."""
     spec = of_ci("ways-in").one("Service", "md-icapsrv")["spec"]
