@@ -43,8 +43,10 @@ class Helm:
     major: int
     program: Path
 
-    def run(self, *words: str, environment: Mapping[str, str] | None = None, limit: float = 120) -> str:
-        """Run it and return standard output.
+    def run(
+        self, *words: str, environment: Mapping[str, str] | None = None, limit: float = 120, everything: bool = False
+    ) -> str:
+        """Run it and return standard output, or ``everything`` it said (what its hooks wrote is standard error).
 
         Raises:
             Failed: it ended with another code than 0.
@@ -69,7 +71,7 @@ class Helm:
         )
         if done.returncode:
             raise Failed((done.stderr + done.stdout).strip())
-        return done.stdout
+        return done.stdout + (done.stderr if everything else "")
 
     def template(
         self,

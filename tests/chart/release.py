@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from tests.chart.helm import CHART, Helm
+from tests.chart.helm import CHART, Failed, Helm
 from tests.chart.kubelet.kubelet import Kubelet
 from tests.cluster.control_plane.api import Object
 from tests.cluster.control_plane.plane import ControlPlane
@@ -49,6 +49,7 @@ class Activation:
 
     def __init__(self, kubelet: Kubelet) -> None:
         self._kubelet = kubelet
+        self.keys: list[Key] = []
         admin = kubelet.admin
         self.namespace = admin.create_namespace()
         listen = ["--host=0.0.0.0", f"--port={ACTIVATION_PORT}", f"--control-port={CONTROL_PORT}"]
@@ -71,6 +72,7 @@ class Activation:
         """Make a key with so many seats."""
         groups = [secrets.token_hex(2).upper() for _ in range(5)]
         made = Key("-".join(["FAKE", "LIFE", *groups]))
+        self.keys.append(made)
         self.control("/keys", "POST", {"key": made.text, "seats": seats})
         return made
 
@@ -118,24 +120,38 @@ class Release:
         namespace: str,
         *,
         name: str = "rel",
+        workload: str = "md-icapsrv",
         chart: Path = CHART,
     ) -> None:
         self.helm = helm
         self.name = name
         self.namespace = namespace
+        self.workload = workload
         self.chart = chart
         self.kubelet = kubelet
         self.admin = kubelet.admin
         self._folder = Path(tempfile.mkdtemp(dir=kubelet.logs.parent))
         self._kubeconfig = plane.kubeconfig(self._folder / "kubeconfig")
 
-    def install(self, values: Mapping[str, Any], *more: str, wait: bool = True) -> str:
+    def install(self, values: Mapping[str, Any], *more: str) -> str:
         """Install it and wait until its pods are ready; return what Helm said, the notes included."""
-        return self._bring("install", values, *more, wait=wait)
+        return self._bring("install", values, *more)
 
-    def upgrade(self, values: Mapping[str, Any], *more: str, wait: bool = True) -> str:
-        """Upgrade it to exactly these values."""
-        return self._bring("upgrade", values, *more, wait=wait)
+    def upgrade(self, values: Mapping[str, Any], *more: str) -> str:
+        """Upgrade it to exactly these values, and wait until the rollout is over."""
+        return self._bring("upgrade", values, *more)
+
+    def until_rolled_out(self) -> None:
+        """Wait as `kubectl rollout status` does; Helm is content with one pod less than wanted (maxUnavailable)."""
+
+        def over() -> bool:
+            workload = self.admin.get("deployments", self.workload, self.namespace)
+            status, wanted = workload.get("status", {}), workload["spec"]["replicas"]
+            seen = status.get("observedGeneration", 0) >= workload["metadata"]["generation"]
+            counts = [status.get(it, 0) for it in ("replicas", "updatedReplicas", "availableReplicas")]
+            return seen and counts == [wanted] * 3
+
+        self.until(f"the rollout of {self.workload}", over, 2 * LIMIT)
 
     def uninstall(self, *more: str) -> str:
         """Uninstall it, and wait until the pods are gone, which Helm does not."""
@@ -146,13 +162,18 @@ class Release:
     def run(self, *words: str, limit: float = 320) -> str:
         """Run Helm in the namespace; what fails tells the story of it."""
         environment = {"KUBECONFIG": str(self._kubeconfig)}
-        return self.helm.run(*words, "--namespace", self.namespace, environment=environment, limit=limit)
+        try:
+            words = (*words, "--namespace", self.namespace)
+            return self.helm.run(*words, environment=environment, limit=limit, everything=True)
+        except Failed as failure:
+            failure.add_note(self.kubelet.story(self.namespace))
+            raise
 
     def pods(self, *, all_of_them: bool = False) -> list[Object]:
         """Return the workload's pods that are not being deleted, or every pod of the namespace."""
         if all_of_them:
             return self.admin.list("pods", self.namespace)
-        found = self.admin.list("pods", self.namespace, labelSelector="app.kubernetes.io/component=icap-server")
+        found = self.admin.list("pods", self.namespace, labelSelector=f"app={self.workload}")
         return [it for it in found if "deletionTimestamp" not in it["metadata"]]
 
     def names(self) -> set[str]:
@@ -180,15 +201,36 @@ class Release:
         name = pod or min(self.names())
         return self.kubelet.execute(self.namespace, name, "license-sidecar", "license-sidecar", *command)
 
-    def _bring(self, verb: str, values: Mapping[str, Any], *more: str, wait: bool) -> str:
+    def _bring(self, verb: str, values: Mapping[str, Any], *more: str) -> str:
         file = self._folder / "values.json"
         file.write_text(json.dumps(values))
         file.chmod(0o600)
-        waiting = ("--wait",) if wait else ()
         try:
-            return self.run(verb, self.name, str(self.chart), f"--values={file}", "--timeout=120s", *waiting, *more)
+            said = self.run(verb, self.name, str(self.chart), f"--values={file}", "--wait", "--timeout=180s", *more)
         finally:
             file.unlink()
+        self.until_rolled_out()
+        return said
+
+
+def forbidden(plane: ControlPlane, namespace: str) -> list[str]:
+    """Return every request of a service account of this namespace that the API server forbade."""
+    wanted = f'"system:serviceaccount:{namespace}:'
+    events = [json.loads(line) for line in plane.audit_log.read_text().splitlines() if wanted in line]
+    return [
+        f"{it['user']['username']}: {it['verb']} {it['requestURI']}"
+        for it in events
+        if it.get("responseStatus", {}).get("code") in (401, 403)
+    ]
+
+
+def told_keys(kubelet: Kubelet, namespace: str, activation: Activation) -> list[str]:
+    """Return where a key of the test stands although it must not: a container's output, or an object but a Secret."""
+    told = {it.name: it.read_text(errors="replace") for it in kubelet.logs.glob(f"{namespace}_*")}
+    for resource in ("pods", "configmaps", "leases", "events", "deployments", "replicasets", "jobs"):
+        told[resource] = json.dumps(kubelet.admin.list(resource, namespace))
+    assert told
+    return [where for where, text in told.items() if any(key.text in text for key in activation.keys)]
 
 
 def is_ready(pod: Object) -> bool:

@@ -7,9 +7,10 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.chart.helm import Helm
 from tests.chart.kubelet.container import possible
 from tests.chart.kubelet.kubelet import Kubelet
-from tests.chart.release import Activation
+from tests.chart.release import Activation, Release, forbidden, told_keys
 from tests.cluster.control_plane.cluster import Cluster
 from tests.cluster.control_plane.plane import ControlPlane
 
@@ -39,3 +40,13 @@ def restricted(kubelet: Kubelet) -> Iterator[str]:
     name = kubelet.admin.create_namespace(pod_security="restricted")
     yield name
     kubelet.admin.delete_namespace(name)
+
+
+@pytest.fixture
+def release(
+    helm3: Helm, own_control_plane: ControlPlane, kubelet: Kubelet, activation: Activation, restricted: str
+) -> Iterator[Release]:
+    """Hold a release that is not installed yet; in all its life nobody lacked a right, and nobody told a key."""
+    yield Release(helm3, own_control_plane, kubelet, restricted)
+    assert forbidden(own_control_plane, restricted) == []
+    assert told_keys(kubelet, restricted, activation) == []

@@ -30,6 +30,7 @@ class Prober:
     async def watch(self, name: str, told: Told) -> None:
         """Carry out a probe for ever and tell each change, after ``successThreshold`` or ``failureThreshold``."""
         probe = self._spec[name]
+        period = probe.get("periodSeconds", 10)
         needed = {True: probe.get("successThreshold", 1), False: probe.get("failureThreshold", 3)}
         await asyncio.sleep(probe.get("initialDelaySeconds", 0))
         state: bool | None = None
@@ -42,7 +43,8 @@ class Prober:
                 state = result
                 await told(result)
             # Who waits to become ready is asked often, so that no test waits for a period.
-            await asyncio.sleep(probe.get("periodSeconds", 10) if state else min(_SOON, probe.get("periodSeconds", 10)))
+            waits = name == "readinessProbe" and not state
+            await asyncio.sleep(min(_SOON, period) if waits else period)
 
     async def until_started(self) -> bool:
         """Carry out the startup probe, if there is one, until it passes or has failed too often."""
