@@ -15,7 +15,7 @@ from random import Random
 
 from sidecar.core.events import ProspectsSeen
 from sidecar.core.orphans import Judgement, Scope, Sighting, Verdict, judge, may_go, outside
-from sidecar.core.policy import scan_pause
+from sidecar.core.policy import failed_scan_pause, scan_pause
 from sidecar.core.records import Listing, Phase, Sight, Standing, Stored, Stray
 from sidecar.errors import LedgerOutage
 from sidecar.ports import ActivationServer, Keys, Ledger, Observer, Owners, ReclaimResult
@@ -81,6 +81,7 @@ class Reclaimer:
         self._wanted = asyncio.Event()
         self._scan_wanted = False
         self._following = asyncio.Event()
+        self._place = (0, 1)
         self._unknown_keys: set[str] = set()
         self._known: frozenset[str] = frozenset()
         self._current: frozenset[str] = frozenset()
@@ -106,6 +107,7 @@ class Reclaimer:
         """
         regular_at = self._loop.time()
         watched: tuple[str, ...] = ()
+        failures = 0
         while True:
             began = self._loop.time()
             regular = began >= regular_at
@@ -114,30 +116,41 @@ class Reclaimer:
             self._scan_wanted = False
             try:
                 scan = await self.scan() if whole else await self.look_again(watched)
-                if whole and self._following.is_set():
-                    feed(self._prospects(scan.judged))
+                if whole:
+                    self._place = self._turn(scan)
+                    if self._following.is_set():
+                        feed(self._prospects(scan.judged))
                 await self.reclaim(scan.reclaimable())
                 watched = tuple(it.stored.name for it in scan.judged if it.judgement.verdict in _WORTH_WATCHING)
-                again_at = self.next_look(scan)
+                again_at, failures = self.next_look(scan), 0
             except LedgerOutage as outage:
                 self._observer.scan_failed(str(outage))
-                scan, again_at = Scan(), None
+                failures += 1
+                # Whoever could not see how many we are would take its turn as if it were alone: all at one moment.
+                again_at = self._loop.time() + failed_scan_pause(self._rules.lease, failures, self._random.random())
+                self._scan_wanted = whole and not regular
             if regular:
-                regular_at = self._loop.time() + self._interval(scan)
+                regular_at = self._loop.time() + self._interval()
+                if failures and again_at is not None:
+                    regular_at = max(regular_at, again_at)
             pause = min(regular_at, again_at if again_at is not None else regular_at) - self._loop.time()
             self._observer.turned(LOOP, max(pause, 0.0) + 120.0)
             # Never more often than once a second, however often somebody wants it.
             await asyncio.sleep(max(0.0, began + 1.0 - self._loop.time()))
             await self._pause(max(pause, 0.0))
 
-    def _interval(self, scan: Scan) -> float:
-        rules = self._rules
+    def _turn(self, scan: Scan) -> tuple[int, int]:
+        """Return our place among those who renew, and their number."""
         living = {it.stored.record.owner.uid for it in scan.judged if it.owner.standing is Standing.LIVE}
-        owners = sorted(living | {rules.uid})
+        owners = sorted(living | {self._rules.uid})
+        return owners.index(self._rules.uid), len(owners)
+
+    def _interval(self) -> float:
+        rank, renewing = self._place
         return scan_pause(
-            rules.lease,
-            owners.index(rules.uid),
-            len(owners),
+            self._rules.lease,
+            rank,
+            renewing,
             self._wall(),
             waiting=self._following.is_set(),
             luck=self._random.random(),

@@ -159,3 +159,12 @@ def scan_pause(lease: float, rank: int, renewing: int, wall: float, *, waiting: 
     interval = max(lease / 2, turn * renewing)
     pause = (interval * rank / max(renewing, 1) + 0.2 * turn * luck - wall) % interval
     return pause if pause >= turn / 2 else pause + interval
+
+
+def failed_scan_pause(lease: float, failures: int, luck: float) -> float:
+    """Return the pause after the ``failures``-th look at the ledger in a row that failed: at most three leases.
+
+    Widely spread, for whatever took the ledger away took it away from the whole fleet, and would bring all of it back
+    at one moment.
+    """
+    return min(2.0 * lease, lease / 4 * 2.0 ** min(failures - 1, 10)) * (0.5 + luck)

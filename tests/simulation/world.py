@@ -21,10 +21,10 @@ from sidecar.agent import Agent, Ports
 from sidecar.core.facts import AppReport, KeySnapshot, Licence
 from sidecar.core.policy import Policy
 from sidecar.core.reasons import AppTrouble, Failure
-from sidecar.core.records import Owner, Sight, Standing
+from sidecar.core.records import Owner, Phase, Sight, Standing
 from sidecar.errors import ActivationOutage, ActivationRefused, AppOutage, LedgerOutage, UploadRefused
 from sidecar.patience import PatientLedger
-from sidecar.ports import Deactivation
+from sidecar.ports import Deactivation, Owners, OwnPod
 from sidecar.reclaim import Reclaimer, Rules
 from sidecar.secrets import Secret
 from tests.simulation.chance import Chance
@@ -123,6 +123,11 @@ class World:
                 self.unrecorded.append(change)
         elif change.move is Move.RELEASED:
             served = self._serving_when_sent
+            if any(
+                it.record.phase is Phase.HANDOVER and it.record.identity.deployment_id == change.deployment
+                for it in self.ledger.content.records
+            ):
+                served = frozenset()  # rule 10: an earlier life asked for it, and the next has not yet taken it back
             for pod in self.pods.values():
                 # A deactivation that was sent for an app that was gone, and takes effect late, is rule 4's affair.
                 if pod.uid in served and pod.serves_with(change.key_fingerprint, change.deployment):
@@ -395,6 +400,8 @@ class Pod:
         self.deleted = False
         self.skew = 0.0
         """How far this pod's clock is off, in seconds."""
+        self.release: bool | None = True
+        """What a stop is told; None: it finds out whether the pod ends."""
         self._policy = policy
         self._lives = 0
 
@@ -429,6 +436,14 @@ class Pod:
         self.revoked = Revoked()
         self.sidecar = asyncio.get_running_loop().create_task(self._live(self.revoked), name=self.name)
 
+    def owners(self, revoked: Revoked) -> Owners:
+        """Return how its sidecar looks at the owners of records."""
+        return SimOwners(self.world, revoked)
+
+    def own_pod(self, revoked: Revoked) -> OwnPod | None:
+        """Return how its sidecar looks at its own pod: not at all outside Kubernetes."""
+        return None
+
     async def _live(self, revoked: Revoked) -> int:
         world, loop = self.world, asyncio.get_running_loop()
         random = Random(f"{world.seed}/{self.name}/{self._lives}")
@@ -451,13 +466,14 @@ class Pod:
             keys=self.keys,
             restart_file=self.restart_file,
             observer=observer,
+            pod=self.own_pod(revoked),
         )
         agent = Agent(policy, ports, random=random, wall=lambda: EPOCH + self.skew + loop.time())
         rules = Rules(server=SERVER, uid=self.uid, lease=policy.lease, late=policy.late, call_timeout=10.0, rate=30.0)
         reclaimer = Reclaimer(
             rules,
             ledger=ledger,
-            owners=SimOwners(world, revoked),
+            owners=self.owners(revoked),
             server=server,
             keys=self.keys,
             observer=observer,
@@ -472,6 +488,8 @@ class Pod:
                 ops.create_task(reclaimer.run(agent.feed)),
                 ops.create_task(reclaimer.watch_prospects(agent.feed)),
             ]
+            if ports.pod is not None:
+                self._senses.append(ops.create_task(agent.watch_pod(400.0)))
             if world.knocks:
                 self._senses.append(ops.create_task(agent.watch_port(1.0)))
             code = await agent.finished
@@ -489,7 +507,7 @@ class Pod:
         for task in self._senses:
             task.cancel()
         drain = self.policy().drain
-        self.agent.stop(asyncio.get_running_loop().time() + drain + budget, release=True)
+        self.agent.stop(asyncio.get_running_loop().time() + drain + budget, release=self.release)
         sidecar, self.sidecar = self.sidecar, None
         try:
             return await sidecar

@@ -4,7 +4,7 @@ from itertools import pairwise
 
 import pytest
 
-from sidecar.core.policy import scan_pause
+from sidecar.core.policy import failed_scan_pause, scan_pause
 
 LEASE = 60.0
 
@@ -35,3 +35,12 @@ def test_rule_13_one_sidecar_scans_once_a_round(size: int, luck: float) -> None:
 def test_rule_13_who_waits_for_a_seat_scans_every_quarter_of_a_lease_itself() -> None:
     """However large the fleet is."""
     assert 15.0 <= scan_pause(LEASE, 5, 1000, 1e9, waiting=True, luck=0.999) <= 15.7
+
+
+def test_rule_13_scans_that_fail_become_rarer_and_never_come_together() -> None:
+    """A fleet that lost the API server together must not come back to it at one moment; three leases are the most."""
+    pauses = [(failed_scan_pause(LEASE, count, 0.0), failed_scan_pause(LEASE, count, 0.999)) for count in range(1, 50)]
+    assert pauses[0] == (pytest.approx(7.5), pytest.approx(22.5, abs=0.1))
+    assert all(most >= 2.9 * least for least, most in pauses)
+    assert [least for least, _ in pauses] == sorted(least for least, _ in pauses)
+    assert pauses[-1][1] <= 3 * LEASE
