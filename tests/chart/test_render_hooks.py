@@ -155,3 +155,18 @@ def test_init_secrets_reads_what_it_is_handed(values: Path, tmp_path: Path) -> N
     assert {it.name for it in found.secrets} == {it["name"] for it in plan(manifest)}
     assert sum(len(it.given) for it in found.secrets) == len(given)
     assert all(it.labels["app.kubernetes.io/instance"] == "rel" for it in found.secrets)
+
+
+def test_what_a_hook_has_to_say_is_seen() -> None:
+    """A Job is gone when it is done: Helm prints its log before, and a failed pod is kept until then, not restarted."""
+    printed = {}
+    for file in ("adoption", "new-secrets"):
+        for job in of_ci(file).of("Job"):
+            printed[job["metadata"]["name"]] = job["metadata"]["annotations"]["helm.sh/hook-output-log-policy"]
+            assert job["spec"]["template"]["spec"]["restartPolicy"] == "Never"
+            assert job["spec"]["activeDeadlineSeconds"] < 300
+    assert printed == {
+        "rel-init-secrets": "hook-failed",
+        "rel-license-import": "hook-succeeded,hook-failed",
+        "rel-drain": "hook-succeeded,hook-failed",
+    }

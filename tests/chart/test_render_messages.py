@@ -123,6 +123,11 @@ CASES: Final = (
     Case("one port twice", "app: {ports: {icaps: 9480}}", ("Two ports of app.ports and sidecar.port are the same",)),
     Case("a label of the selector", "podLabels: {app: mine}", ("podLabels: the label app belongs to the chart",)),
     Case("a label of ours", "commonLabels: {helm.sh/chart: mine}", ("commonLabels: the label helm.sh/chart",)),
+    Case(
+        "a label of a monitor",
+        "monitoring: {rules: {labels: {app.kubernetes.io/name: x}}}",
+        ("monitoring.rules.labels",),
+    ),
     Case("a key for the app", "extraEnv: [{name: LICENSE_KEY, value: x}]", ("extraEnv: LICENSE_KEY", "seats leak")),
     Case("the vendor's clean-up", "extraEnv: [{name: LICENSING_CLEANUP, value: 'true'}]", ("seats leak",)),
     Case(
@@ -261,6 +266,10 @@ def test_all_faults_are_told_at_once() -> None:
         "{replicas: null, license: {seats: 1}}",
         "{mode: observe, replicas: 10, license: {seats: 1}}",
         "sidecar: {mode: auto}",
+        "monitoring: {enabled: true, labels: {app: prometheus, app.kubernetes.io/part-of: prometheus}}",
+        "{commonLabels: {team: a}, service: {labels: {team: b}}, hooks: {podLabels: {team: c}}}",
+        "{commonAnnotations: {team: a}, hooks: {podAnnotations: {team: c}}, monitoring: {dashboard: {enabled: true}}}",
+        "podAnnotations: {kubectl.kubernetes.io/default-container: license-sidecar}",
         "mode: off",
         "global: {anything: 1}",
         "enabled: true",

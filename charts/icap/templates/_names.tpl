@@ -62,18 +62,24 @@ app.kubernetes.io/component: icap-server
 {{- end }}
 {{- end -}}
 
-{{/* icap.labels (list root component) */}}
+{{/* Annotations of the pods; the checksum is of the data alone, so that nothing else rolls them. */}}
+{{- define "icap.podAnnotations" -}}
+{{- $all := dict "kubectl.kubernetes.io/default-container" "md-icapsrv" -}}
+{{- with include "icap.configData" . }}{{ $_ := set $all "checksum/config" (sha256sum .) }}{{ end -}}
+{{- if eq (include "icap.monitoring" .) "annotations" -}}
+{{- $all = merge $all (dict "prometheus.io/scrape" "true" "prometheus.io/port" (toString (int .Values.sidecar.port)) "prometheus.io/path" "/metrics") -}}
+{{- end -}}
+{{- toYaml (merge (dict) .Values.podAnnotations $all) -}}
+{{- end -}}
+
+{{/* icap.labels (list root component more): the chart's own win over `more`, and these over commonLabels. */}}
 {{- define "icap.labels" -}}
 {{- $root := index . 0 -}}
-app.kubernetes.io/name: md-icapsrv
-app.kubernetes.io/instance: {{ $root.Release.Name }}
-app.kubernetes.io/component: {{ index . 1 }}
-app.kubernetes.io/version: {{ $root.Chart.AppVersion | quote }}
-app.kubernetes.io/managed-by: {{ $root.Release.Service }}
-helm.sh/chart: {{ printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_" }}
-{{- with $root.Values.commonLabels }}
-{{ toYaml . }}
-{{- end }}
+{{- $more := gt (len .) 2 | ternary (last .) (dict) -}}
+{{- $own := dict "app.kubernetes.io/name" "md-icapsrv" "app.kubernetes.io/instance" $root.Release.Name "app.kubernetes.io/component" (index . 1) -}}
+{{- $own = merge $own (dict "app.kubernetes.io/version" $root.Chart.AppVersion "app.kubernetes.io/managed-by" $root.Release.Service) -}}
+{{- $own = merge $own (dict "helm.sh/chart" (printf "%s-%s" $root.Chart.Name $root.Chart.Version | replace "+" "_")) -}}
+{{- toYaml (merge (dict) $own $more $root.Values.commonLabels) -}}
 {{- end -}}
 
 {{/* icap.annotations (list root map-of-more): empty if there are none. */}}

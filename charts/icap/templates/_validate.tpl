@@ -112,9 +112,11 @@
 {{- if ne (len $ports) (len (uniq $ports)) -}}
 {{- $faults = append $faults "Two ports of app.ports and sidecar.port are the same. All containers of a pod share its ports." -}}
 {{- end -}}
-{{- range $where, $labels := dict "commonLabels" $v.commonLabels "podLabels" $v.podLabels "service.labels" $v.service.labels "hooks.podLabels" $v.hooks.podLabels "monitoring.labels" $v.monitoring.labels -}}
+{{- $ours := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
+{{- $places := dict "commonLabels" $v.commonLabels "podLabels" $v.podLabels "service.labels" $v.service.labels "hooks.podLabels" $v.hooks.podLabels "monitoring.labels" $v.monitoring.labels "monitoring.rules.labels" $v.monitoring.rules.labels "monitoring.dashboard.labels" $v.monitoring.dashboard.labels -}}
+{{- range $where, $labels := $places -}}
 {{- range $name, $_ := $labels -}}
-{{- if or (eq $name "app") (hasPrefix "app.kubernetes.io/" $name) (hasPrefix "helm.sh/" $name) -}}
+{{- if or (has $name $ours) (and (eq $name "app") (not (hasPrefix "monitoring." $where))) -}}
 {{- $faults = append $faults (printf "%s: the label %s belongs to the chart (selectors rest on it). Choose another name." $where $name) -}}
 {{- end -}}
 {{- end -}}
