@@ -201,14 +201,18 @@ class Release:
         name = pod or min(self.names())
         return self.kubelet.execute(self.namespace, name, "license-sidecar", "license-sidecar", *command)
 
-    def _bring(self, verb: str, values: Mapping[str, Any], *more: str) -> str:
+    def run_unready(self, verb: str, values: Mapping[str, Any], *more: str) -> str:
+        """Install or upgrade it without waiting for anything but the hooks."""
         file = self._folder / "values.json"
         file.write_text(json.dumps(values))
         file.chmod(0o600)
         try:
-            said = self.run(verb, self.name, str(self.chart), f"--values={file}", "--wait", "--timeout=180s", *more)
+            return self.run(verb, self.name, str(self.chart), f"--values={file}", "--timeout=180s", *more)
         finally:
             file.unlink()
+
+    def _bring(self, verb: str, values: Mapping[str, Any], *more: str) -> str:
+        said = self.run_unready(verb, values, "--wait", *more)
         self.until_rolled_out()
         return said
 
