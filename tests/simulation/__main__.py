@@ -19,12 +19,14 @@ def main() -> int:
     parser.add_argument("--every", type=float, default=10.0, help="mean virtual seconds between disturbances")
     parser.add_argument("--spare", type=int, default=0, help="seats beyond the number of pods (default 0)")
     parser.add_argument("--profile", choices=list(PROFILES), default="", help="let the server misbehave like this")
+    parser.add_argument("--cluster", action="store_true", help="in Kubernetes: pods are objects, with all their ends")
     options = parser.parse_args()
     first, _, last = options.seeds.partition("-")
     passed = failed = 0
     for seed in range(int(first), int(last or first) + 1):
         began = time.perf_counter()
-        storm = Storm(seed, options.pods, options.hours * 3600, options.every, options.spare, options.profile)
+        seconds = options.hours * 3600
+        storm = Storm(seed, options.pods, seconds, options.every, options.spare, options.profile, options.cluster)
         report = run(storm)
         faults = report.faults()
         passed, failed = passed + (not faults), failed + bool(faults)

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from random import Random
 
 from sidecar.core.view import Stage
+from tests.simulation import cluster_storm
+from tests.simulation.cluster import Cluster, KubePod
 from tests.simulation.virtual_loop import VirtualLoop
 from tests.simulation.world import Pod, Weather, World
 
@@ -32,6 +34,8 @@ class Storm:
     """Seats beyond the number of pods."""
     profile: str = ""
     """What the server does, as a profile of the mock; empty: the weather decides."""
+    cluster: bool = False
+    """In Kubernetes: pods are objects, and have more ways to end."""
 
 
 @dataclass
@@ -45,6 +49,7 @@ class Report:
     thefts: int = 0
     unrecorded: int = 0
     double: int = 0
+    overruns: int = 0
     requests: int = 0
     suffered: int = 0
     left_seats: int = 0
@@ -60,6 +65,7 @@ class Report:
             ),
             f"NO_THEFT: {self.thefts} seats taken from a serving app": self.thefts > 0,
             f"RECORD_FIRST: {self.unrecorded} seats without an earlier record": self.unrecorded > 0,
+            f"BOUNDED_STOP: {self.overruns} sidecars outlived their pod's grace period": self.overruns > 0,
             f"ONE_SEAT: {self.double} pods with two seats after the calm": self.double > 0,
             f"NO_STARVE: {dict(self.stages)} after the calm": set(self.stages) != {Stage.ACTIVE},
             f"NO_STARVE: {len(self.missing)} pods without a seat after the calm": bool(self.missing),
@@ -76,7 +82,8 @@ def run(storm: Storm) -> Report:
 async def _run(storm: Storm) -> Report:
     random = Random(storm.seed)
     weather = _weather(storm, random)
-    world = World({KEY: storm.pods + storm.spare}, storm.seed, weather)
+    make = Cluster if storm.cluster else World
+    world = make({KEY: storm.pods + storm.spare}, storm.seed, weather)
     if storm.profile:
         world.rehearse(storm.profile)
     pods = [world.pod(f"pod-{number}", late=120.0) for number in range(storm.pods)]
@@ -86,7 +93,11 @@ async def _run(storm: Storm) -> Report:
     while world.loop.time() < storm.seconds:
         await asyncio.sleep(2 * storm.every * random.random())
         place = random.randrange(storm.pods)
-        pods[place] = await _disturb(world, pods[place], random, born)
+        pod = pods[place]
+        if isinstance(world, Cluster) and isinstance(pod, KubePod):
+            pods[place] = await cluster_storm.disturb(world, pod, random)
+            continue
+        pods[place] = await _disturb(world, pod, random, born)
         born += pods[place].name == f"pod-{born}"
     weather.lose_request = weather.lose_answer = weather.lag = weather.ledger_fault = 0.0
     world.rehearse("calm")
@@ -156,5 +167,6 @@ async def _end(world: World, pods: list[Pod], random: Random, report: Report) ->
     await world.settle()
     report.left_seats, report.left_records = world.used(), len(world.ledger.content.records)
     report.thefts = len(world.thefts)
+    report.overruns = world.overruns if isinstance(world, Cluster) else 0
     report.suffered = sum(world.faults.fired.values())
     report.history = tuple(world.history)
