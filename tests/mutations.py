@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Final
 
+from tests.kubernetes_mutants import KUBERNETES_MUTANTS
 from tests.mutants import MUTANTS, Mutant
 
 ROOT: Final = Path(__file__).resolve().parents[1]
@@ -93,7 +94,10 @@ def judge(mutant: Mutant) -> tuple[str, str]:
 
 def main(words: Sequence[str]) -> int:
     """Judge all mutants, or those that hold one of the words; return 0 if all were killed."""
-    chosen = [it for it in MUTANTS if not words or any(word in f"{it.invariant} {it.name} {it.file}" for word in words)]
+    everything = (*MUTANTS, *KUBERNETES_MUTANTS)
+    chosen = [
+        it for it in everything if not words or any(word in f"{it.invariant} {it.name} {it.file}" for word in words)
+    ]
     say(f"{len(chosen)} mutants; first, their tests have to pass as things are")
     begin = time.monotonic()
     with tempfile.TemporaryDirectory(prefix="unmutated-") as name:
