@@ -149,9 +149,13 @@ class ControlPlane(Cluster):
         self._etcd("compaction", {"revision": str(revision), "physical": True})
         return revision
 
-    def forget_versions(self) -> int:
-        """Compact etcd and restart the API server: every older resourceVersion is answered with 410 from now on."""
+    def forget_versions(self, *, away: float = 0.0) -> int:
+        """Compact etcd and restart the API server: every older resourceVersion is answered with 410 from now on.
+
+        ``away``: seconds for which there is no API server meanwhile.
+        """
         self.stop_api_server()
+        time.sleep(away)
         # The new cache begins with the revision of its start: one write makes every version seen so far older than it.
         self._etcd("put", {"key": "dGVzdA==", "value": ""})
         revision = self.compact_etcd()
