@@ -20,6 +20,8 @@ from tests.cluster.binaries import DEFAULT_VERSION, PROGRAMS, Binaries, Missing
 
 MODULES: Final = Path(__file__).resolve().parent / "kubernetes"
 NODE_PROGRAMS: Final = ("kubelet", "kube-proxy")
+IMAGE: Final = "LICENSE_SIDECAR_NODE_IMAGE"
+"""The variable that names the file of our image."""
 CNI: Final = Path("/usr/lib/cni")
 _PLUGINS: Final = ("ptp", "host-local", "portmap", "loopback")
 # What must be in the PATH, and the Debian package that brings it.
