@@ -1,10 +1,8 @@
-"""A hook of the chart without Helm: a service account with exactly its Role, and the installed command as a process."""
+"""A hook of the chart without Helm: a service account with exactly its Role, and the command as a process."""
 
 from __future__ import annotations
 
-import subprocess
-import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -13,9 +11,8 @@ from tests.cluster.control_plane.admin import Admin
 from tests.cluster.control_plane.api import Object
 from tests.cluster.control_plane.cluster import Cluster
 from tests.cluster.roles import Rules
-from tests.process.processes import LIMIT, environment, until
+from tests.process.processes import LIMIT, Nursery, Process, until
 
-PROGRAM: Final = (str(Path(sys.executable).parent / "license-sidecar"),)
 _REVIEWS: Final = "/apis/authorization.k8s.io/v1/subjectaccessreviews"
 
 
@@ -36,8 +33,9 @@ class HookScene:
     namespace: str
     folder: Path
     name: str
+    nursery: Nursery
     hidden: list[str] = field(default_factory=list)
-    _running: list[subprocess.Popen[str]] = field(default_factory=list)
+    _running: list[Process] = field(default_factory=list)
 
     def __post_init__(self) -> None:
         """Make the account, without any rights."""
@@ -45,9 +43,7 @@ class HookScene:
         self.user = self.admin.create_service_account(self.namespace, self.name)
         self.account = self.folder / "account"
         self.admin.mount(self.account, self.namespace, self.name)
-        self.environ = environment(
-            {**self.cluster.environment(), "LICENSE_SIDECAR_LEDGER_ACCOUNT_DIR": str(self.account)}
-        )
+        self.environ = {**self.cluster.environment(), "LICENSE_SIDECAR_LEDGER_ACCOUNT_DIR": str(self.account)}
 
     @property
     def admin(self) -> Admin:
@@ -75,32 +71,29 @@ class HookScene:
         review["spec"] = {"user": self.user, "resourceAttributes": asked}
         return bool(self.admin.request("POST", _REVIEWS, review)["status"]["allowed"])
 
-    def start(self, command: Sequence[str], environ: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start the command."""
-        process = subprocess.Popen(
-            [*PROGRAM, *map(str, command)],
-            env={**self.environ, **(environ or {})},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
+    def start(self, *command: Any, environ: Mapping[str, str] | None = None) -> Process:
+        """Fork the command from a process that has loaded everything."""
+        order = {"arguments": [*map(str, command)], "environ": {**self.environ, **(environ or {})}}
+        process = self.nursery.fork(self.folder, f"{self.name}.{len(self._running)}", order)
         self._running.append(process)
         return process
 
-    def end(self, process: subprocess.Popen[str], *, limit: float = LIMIT) -> Ended:
+    def heard(self, process: Process, text: str) -> None:
+        """Wait until the command has said something."""
+        until(f"{text!r} of {process.name}", lambda: text in process.err.read_text(), story=process.printed)
+
+    def end(self, process: Process, *, limit: float = LIMIT) -> Ended:
         """Wait for its end; nothing that must be hidden was written."""
-        out, err = process.communicate(timeout=limit)
+        code = process.wait(limit)
+        out, err = process.out.read_text(), process.err.read_text()
         assert not [text for text in self.hidden if text in out + err], "a secret was shown"
-        return Ended(process.returncode, out, err)
+        return Ended(code, out, err)
 
     def run(self, *command: Any, environ: Mapping[str, str] | None = None, limit: float = LIMIT) -> Ended:
         """Run the command to its end."""
-        return self.end(self.start(command, environ), limit=limit)
+        return self.end(self.start(*command, environ=environ), limit=limit)
 
     def close(self) -> None:
         """End what still runs."""
         for process in self._running:
-            if process.poll() is None:
-                process.kill()
-            process.communicate()
+            process.end()

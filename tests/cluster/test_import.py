@@ -12,7 +12,6 @@ import pytest
 
 from tests.cluster.hook_scene import Ended, HookScene
 from tests.cluster.stories.scene import PodScene, rules
-from tests.process.processes import until
 
 POD = "icap-import"
 
@@ -47,7 +46,7 @@ class Hook(HookScene):
 @pytest.fixture
 def bare(story: PodScene, tmp_path: Path) -> Iterator[Hook]:
     """Yield the hook without rights."""
-    made = Hook(story.cluster, story.namespace, tmp_path / "hook", "license-import")
+    made = Hook(story.cluster, story.namespace, tmp_path / "hook", "license-import", story.nursery)
     made.settle(story)
     yield made
     made.close()
@@ -118,8 +117,7 @@ def test_a_record_of_the_ledger_is_released_with_its_seat(hook: Hook) -> None:
 def test_rights_that_come_later_are_waited_for(bare: Hook) -> None:
     """The Role is made while the hook is already being refused."""
     left = bare.left("never-there")
-    command = ["import", str(bare.vendor), "--config", str(bare.config), "--apply", "--output", "json"]
-    process = bare.start(command)
-    until("the first refusal", lambda: process.stderr is not None and "403" in process.stderr.readline())
+    process = bare.start("import", bare.vendor, "--config", bare.config, "--apply", "--output", "json")
+    bare.heard(process, "403")
     bare.admin.grant(bare.namespace, bare.name, rules())
     assert fates(bare.end(process)) == {left: "released"}

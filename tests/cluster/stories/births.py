@@ -11,7 +11,15 @@ import os
 import tenacity  # noqa: F401 - loaded once here instead of in every child
 
 from sidecar import cli
-from sidecar.adapters import kubernetes_api, lease_ledger, named_pods, pod_journal, pods, secret_store, workload  # noqa: F401 - the same  # noqa: F401 - the same
+from sidecar.adapters import (  # noqa: F401 - the same
+    kubernetes_api,
+    lease_ledger,
+    named_pods,
+    pod_journal,
+    pods,
+    secret_store,
+    workload,
+)
 from sidecar.cli import drain as _drain  # noqa: F401 - the same
 from sidecar.cli import import_, init_secrets, list_, plan_file, reclaim, release, run, status  # noqa: F401 - the same
 from sidecar.operate import drain, secret_writer, single, sweep, takeover  # noqa: F401 - the same
