@@ -112,7 +112,8 @@ class Drain:
 
     def account(self) -> Account:
         """Return how it went."""
-        left = self._own()
+        # Whoever is cut off between a release and the next look knows more than the last look.
+        left = tuple(it for it in self._own() if not self._is_finished(it.stored.name))
         present = {it.stored.name for it in left}
         results = [
             self._ended(name, record) for name, record in self._first.items() if self._scan and name not in present
@@ -120,6 +121,10 @@ class Drain:
         results += [self._left(it) for it in left]
         troubles = [trouble.why for trouble in (self._scaling, self._looking, self._acting) if trouble.why]
         return Account(results, left, self._pods, self._scan is not None, troubles)
+
+    def _is_finished(self, name: str) -> bool:
+        _, attempt = self._last.get(name, (None, None))
+        return attempt is not None and attempt.result is ReclaimResult.RELEASED and attempt.again_at is None
 
     # --- the workload -------------------------------------------------------------------------------------------------
 

@@ -412,6 +412,11 @@ def test_it_can_be_told_at_any_moment() -> None:
         drain = Drain(scene.bench.reclaimer, scene.workload, orders, scene.bench.heard)
         assert not drain.account().seen
         with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.5):
+                await drain.run()
+        # Before the next look, which would not find the record any more.
+        assert fates(drain.account()) == {"A": Fate.RELEASED, "B": Fate.WAITING}
+        with pytest.raises(TimeoutError):
             async with asyncio.timeout(30.0):
                 await drain.run()
         assert fates(drain.account()) == {"A": Fate.RELEASED, "B": Fate.WAITING}
