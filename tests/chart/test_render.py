@@ -130,6 +130,21 @@ def test_the_key_stands_in_no_object_that_stays(major: int, values: Path, kubern
     assert holders == (["Secret/rel-init-secrets"] if expected else [])
 
 
+def test_the_key_comes_from_a_secret_that_somebody_sees_to(values: Path) -> None:
+    """The mount is optional, for the sidecar tells better of a key that is missing: its name must be right all the same."""
+    manifest = manifest_of(4, values, TESTED)
+    mounted = {
+        volume["secret"]["secretName"]
+        for pods in manifest.pods()
+        for volume in pods.spec.get("volumes") or []
+        if volume["name"] == "license-key"
+    }
+    known = {it["name"] for it in rules.plan(manifest)} | external(values)
+    assert mounted <= known
+    online = yaml.safe_load(values.read_text(encoding="utf-8")).get("mode", "online") == "online"
+    assert len(mounted) == int(online)
+
+
 @pytest.mark.parametrize("values", CI, ids=lambda it: it.name.removesuffix("-values.yaml"))
 def test_lint_is_clean(major: int, values: Path) -> None:
     """`helm lint --strict` has nothing to say."""

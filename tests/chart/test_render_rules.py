@@ -101,7 +101,7 @@ def port_of_probe(manifest: Manifest) -> None:
 
 def lost_secret(manifest: Manifest) -> None:
     volumes = manifest.app.spec["volumes"]
-    next(it for it in volumes if it["name"] == "license-key")["secret"]["secretName"] = "other"
+    next(it for it in volumes if it["name"] == "app-api-key")["secret"]["secretName"] = "other"
 
 
 def lost_entry(manifest: Manifest) -> None:

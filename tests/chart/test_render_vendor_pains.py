@@ -181,7 +181,7 @@ def test_the_key_is_an_environment_variable() -> None:
     """It is a file, mounted in the sidecar alone; the app's container does not even have the volume."""
     pods = rendered(NEW).app
     volume = next(it for it in pods.spec["volumes"] if it["name"] == "license-key")
-    assert volume["secret"] == {"secretName": "mdicapsrv-license-key", "defaultMode": 0o444}
+    assert volume["secret"] == {"secretName": "mdicapsrv-license-key", "defaultMode": 0o444, "optional": True}
     holders = [it["name"] for it in pods.containers if "license-key" in {m["name"] for m in it["volumeMounts"]}]
     assert holders == ["license-sidecar"]
     assert "mdicapsrv-license-key" not in json.dumps([it.get("env") for it in pods.containers])
