@@ -131,7 +131,7 @@ def test_the_key_stands_in_no_object_that_stays(major: int, values: Path, kubern
 
 
 def test_the_key_comes_from_a_secret_that_somebody_sees_to(values: Path) -> None:
-    """The mount is optional, for the sidecar tells better of a key that is missing: its name must be right all the same."""
+    """The mount is optional, for a sidecar tells better of a key that is missing: its name must be right anyway."""
     manifest = manifest_of(4, values, TESTED)
     mounted = {
         volume["secret"]["secretName"]
