@@ -80,7 +80,9 @@ class Sweep:
             if it.judgement.verdict in _BARRED and it.owner.standing is Standing.UNPROVEN:
                 # Not to be released, but one lease of watching tells whether its owner renews it somewhere.
                 at = min(it.seen.since, self._began) + self._lease
-            if at is not None and at > now and (due_at is not None or at <= patience):
+                at = at if at > now else None
+            # A moment that passed while the owners were being looked at calls for another look at once.
+            if at is not None and (due_at is not None or at <= patience):
                 moments.append(at)
         return min(moments, default=None)
 

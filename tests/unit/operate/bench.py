@@ -75,8 +75,10 @@ class Owners:
 
     def __init__(self) -> None:
         self.standings: dict[str, Standing] = {}
+        self.slowness = 0.0
 
     async def look(self, owner: Owner) -> Sight:
+        await asyncio.sleep(self.slowness)
         standing = self.standings.get(owner.pod, Standing.GONE)
         return Sight(standing, f"a look says {standing.value}")
 

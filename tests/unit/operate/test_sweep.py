@@ -46,6 +46,21 @@ def test_NO_LEAK_orphans_are_released_after_one_lease_of_watching() -> None:  # 
     on_virtual_time(story)
 
 
+def test_looks_that_take_longer_than_a_lease_are_no_reason_to_give_up() -> None:
+    """Ten owners, each looked at for ten seconds: what was to be watched meanwhile has been, so all are released."""
+
+    async def story() -> None:
+        bench = Bench()
+        for number in range(10):
+            await bench.seat(f"MSCL{number}", f"web-{number}")
+        bench.owners.slowness = 10.0
+        results = await swept(bench)
+        assert {it.fate for it in results.values()} == {Fate.RELEASED}
+        assert (bench.taken(), bench.records()) == ([], [])
+
+    on_virtual_time(story)
+
+
 def test_an_empty_ledger_is_told_at_once() -> None:
     """Nothing is watched where nothing is."""
 
