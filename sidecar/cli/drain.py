@@ -96,6 +96,7 @@ async def _drain(config: Config, arguments: Namespace, release: str) -> int:
     kind, name = arguments.workload
     orders = Orders(
         release=release,
+        namespace=config.pod.namespace,
         workload=f"{kind}/{name}",
         until=began + arguments.timeout,
         call_timeout=config.activation.timeout,

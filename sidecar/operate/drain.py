@@ -35,11 +35,12 @@ _CLOSING: Final = 2.0
 class Orders:
     """What is to be drained, and until when.
 
-    ``workload`` is its name for people. ``until`` is loop time; ``call_timeout`` seconds for one request to the
-    activation server.
+    ``namespace`` is the release's: another one may have a release of the same name and the same ledger. ``workload`` is
+    its name for people. ``until`` is loop time; ``call_timeout`` seconds for one request to the activation server.
     """
 
     release: str
+    namespace: str
     workload: str
     until: float
     call_timeout: float
@@ -152,7 +153,9 @@ class Drain:
     def _own(self) -> tuple[Judged, ...]:
         """Return the records of this release: those of others with the same key are their affair."""
         judged = self._scan.judged if self._scan is not None else ()
-        return tuple(it for it in judged if it.stored.record.owner.release == self._orders.release)
+        wanted = (self._orders.release, self._orders.namespace)
+        owners = ((it, it.stored.record.owner) for it in judged)
+        return tuple(it for it, owner in owners if (owner.release, owner.namespace) == wanted)
 
     async def _reclaim(self) -> None:
         for it in self._own():

@@ -136,6 +136,7 @@ class Bench:
         taken: bool = True,
         claim: str | None = None,
         release: str = "",
+        namespace: str = "",
         **changes: Any,
     ) -> Stored:
         """Write a record and take its seat on the server."""
@@ -143,7 +144,8 @@ class Bench:
         self.owners.standings[owner] = standing
         if taken:
             self.server.seats.add((key.fingerprint, deployment_id))
-        record = SeatRecord(identity, Owner(pod=owner, uid=f"uid-{owner}", release=release), Phase.ACTIVE, open=False)
+        whose = Owner(pod=owner, uid=f"uid-{owner}", namespace=namespace, release=release)
+        record = SeatRecord(identity, whose, Phase.ACTIVE, open=False)
         record = replace(record, claim=None if claim is None else Claim(claim, 0.0), **changes)
         return await self.ledger.create(record)
 

@@ -18,6 +18,7 @@ from tests.unit.operate.bench import FOREIGN, LATE, LEASE, Bench, on_virtual_tim
 
 FORBIDDEN = LedgerOutage("the API server answers 403: no", lasting=True)
 RELEASE = "icap"
+NAMESPACE = "home"
 
 
 @dataclass
@@ -70,8 +71,9 @@ class Scene:
         self.bench = Bench()
         self.workload = FakeWorkload(self.bench, **workload)  # type: ignore[arg-type]
 
-    async def seat(self, deployment_id: str, pod: str, *, release: str = RELEASE, **changes: object) -> Stored:
-        return await self.bench.seat(deployment_id, pod, release=release, **changes)  # type: ignore[arg-type]
+    async def seat(self, deployment_id: str, pod: str, **changes: object) -> Stored:
+        given = {"release": RELEASE, "namespace": NAMESPACE, **changes}
+        return await self.bench.seat(deployment_id, pod, **given)  # type: ignore[arg-type]
 
     async def give_back(self, pod: str) -> None:
         """Do what the pod's own sidecar does at its end."""
@@ -85,7 +87,9 @@ class Scene:
     async def drained(self, *, seconds: float = 240.0) -> tuple[Account, float]:
         """Drain and return how it went, and how long it took."""
         began = self.bench.loop.time()
-        orders = Orders(release=RELEASE, workload="deployment/it", until=began + seconds, call_timeout=10.0)
+        orders = Orders(
+            release=RELEASE, namespace=NAMESPACE, workload="deployment/it", until=began + seconds, call_timeout=10.0
+        )
         drain = Drain(self.bench.reclaimer, self.workload, orders, self.bench.heard)
         await drain.run()
         return drain.account(), self.bench.loop.time() - began
@@ -142,7 +146,7 @@ def test_NO_LEAK_what_dead_pods_left_is_reclaimed_after_a_lease() -> None:  # no
 
 
 def test_NO_THEFT_seats_of_other_releases_stay() -> None:  # noqa: N802 - the invariant's name
-    """Neither an orphan nor what was handed over: their own release, or its peers, see to them."""
+    """Neither an orphan nor what was handed over, nor what one of the same name left in another namespace."""
 
     async def tell() -> None:
         scene = Scene()
@@ -150,9 +154,11 @@ def test_NO_THEFT_seats_of_other_releases_stay() -> None:  # noqa: N802 - the in
         await scene.seat("B", "b", release="other")
         await scene.seat("C", "c", release="other", phase=Phase.HANDOVER)
         await scene.seat("D", "d", release="")
-        account, _ = await scene.drained()
+        await scene.seat("E", "e", namespace="abroad")
+        account, seconds = await scene.drained()
         assert fates(account) == {"A": Fate.RELEASED}
-        assert scene.bench.taken() == ["B", "C", "D"]
+        assert scene.bench.taken() == ["B", "C", "D", "E"]
+        assert seconds < LEASE + 10.0
 
     told(tell)
 
@@ -408,7 +414,7 @@ def test_it_can_be_told_at_any_moment() -> None:
         scene = Scene()
         await scene.seat("A", "a", phase=Phase.HANDOVER)
         await scene.seat("B", "b")
-        orders = Orders(release=RELEASE, workload="deployment/it", until=240.0, call_timeout=10.0)
+        orders = Orders(release=RELEASE, namespace=NAMESPACE, workload="deployment/it", until=240.0, call_timeout=10.0)
         drain = Drain(scene.bench.reclaimer, scene.workload, orders, scene.bench.heard)
         assert not drain.account().seen
         with pytest.raises(TimeoutError):
