@@ -34,6 +34,8 @@ class Sweep:
         self._lease = lease
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
+        self._moved_at = self._began
+        self._remaining: int | None = None
         self._first: dict[str, str] = {}
         self._tries: Counter[str] = Counter()
         self._freed: set[str] = set()
@@ -45,6 +47,7 @@ class Sweep:
         self._first = {it.stored.name: it.stored.version for it in scan.judged}
         self._teller.step(census(scan))
         while True:
+            self._take_note(scan)
             todo = [it for it in scan.reclaimable() if self._tries[it.stored.name] < TRIES]
             for it in todo:
                 await self._release(it)
@@ -67,9 +70,15 @@ class Sweep:
             self._freed.add(name)
         self._teller.step(f"{record.identity.deployment_id}: {spoken(attempt)}")
 
+    def _take_note(self, scan: Scan) -> None:
+        """Take note whether something of the first list is done, by whomever."""
+        remaining = sum(1 for it in scan.judged if it.stored.name in self._first)
+        if self._remaining is None or remaining < self._remaining:
+            self._remaining, self._moved_at = remaining, self._loop.time()
+
     def _next_look(self, scan: Scan) -> float | None:
         """Return when waiting may have changed something for a record of the first list, or None."""
-        now, patience = self._loop.time(), self._began + self._lease + CLAIM_TIME + _SLACK
+        now, patience = self._loop.time(), self._lease + CLAIM_TIME + _SLACK
         moments = []
         for it in scan.judged:
             name = it.stored.name
@@ -81,8 +90,10 @@ class Sweep:
                 # Not to be released, but one lease of watching tells whether its owner renews it somewhere.
                 at = min(it.seen.since, self._began) + self._lease
                 at = at if at > now else None
+            # As long as something gets done, by us or by others, there is time to see every claim through to its end.
+            since = self._began if it.stored.record.claim is None else self._moved_at
             # A moment that passed while the owners were being looked at calls for another look at once.
-            if at is not None and (due_at is not None or at <= patience):
+            if at is not None and (due_at is not None or at <= since + patience):
                 moments.append(at)
         return min(moments, default=None)
 

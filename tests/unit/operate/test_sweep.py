@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
-from sidecar.core.records import Phase, Standing
+from sidecar.core.records import Claim, Phase, Standing
 from sidecar.errors import LedgerOutage
 from sidecar.operate.results import REMAINS, Fate, Result
 from sidecar.operate.sweep import Sweep, forecast
@@ -234,6 +235,28 @@ def test_rule_12_anothers_claim_is_respected_until_it_lapses() -> None:
         await bench.seat("A", phase=Phase.HANDOVER, claim="somebody")
         assert (await swept(bench))["A"].fate is Fate.RELEASED
         assert bench.server.asked[0][0] >= 30.0
+
+    on_virtual_time(story)
+
+
+def test_rule_12_a_claim_that_is_seen_late_is_waited_for_too() -> None:
+    """While we release one seat, somebody claims the other and dies: there is time for that claim to lapse."""
+
+    async def story() -> None:
+        bench = Bench()
+        await bench.seat("MSCL1", "web-0")
+        await bench.seat("MSCL2", "web-1")
+
+        async def claim() -> None:
+            bench.server.before = None
+            await asyncio.sleep(8.0)
+            other = next(it for it in bench.ledger.content.records if it.record.claim is None)
+            await bench.ledger.replace(other, replace(other.record, claim=Claim("somebody", 0.0)))
+
+        bench.server.before = claim
+        results = await swept(bench)
+        assert {it.fate for it in results.values()} == {Fate.RELEASED}
+        assert (bench.taken(), bench.records()) == ([], [])
 
     on_virtual_time(story)
 
