@@ -19,7 +19,7 @@ BUILD_NETWORK ?=
 COMPOSE ?= $(shell docker compose version >/dev/null 2>&1 && echo docker compose || echo docker-compose)
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-chart test-cluster test-container test-browser screenshots simulate bench mutations lint format lock docs image compose clean
+.PHONY: help demo test test-chart test-cluster test-node test-container test-browser screenshots simulate bench mutations lint format lock docs image compose clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /  \1\t/' | expand -t 20
@@ -44,7 +44,7 @@ demo: $(STAMP) ## watch a seat being taken, kept, given back, lost and reclaimed
 	@$(BIN)/mock-activation demo $(if $(INTERACTIVE),--interactive)
 
 test: $(STAMP) ## everything that needs only Python
-	@$(BIN)/python -m pytest $(foreach part,container browser cluster chart,--ignore=tests/$(part)) $(PYTEST_ARGS)
+	@$(BIN)/python -m pytest $(foreach part,container browser cluster chart node,--ignore=tests/$(part)) $(PYTEST_ARGS)
 
 test-cluster: $(STAMP) ## a real Kubernetes API server, built the first time (KUBERNETES=1.29 chooses another; minutes)
 	@$(BIN)/python -m tests.cluster.binaries --version $(KUBERNETES)
@@ -53,6 +53,9 @@ test-cluster: $(STAMP) ## a real Kubernetes API server, built the first time (KU
 test-chart: $(STAMP) ## the chart with the real Helm 3 and 4, built the first time (minutes); alerts with promtool
 	@$(BIN)/python -m tests.chart.helm
 	@$(BIN)/python -m pytest tests/chart $(PYTEST_ARGS)
+
+test-node: $(STAMP) ## a real kubelet with containerd, our image and the chart, in namespaces of their own (root; minutes)
+	@$(BIN)/python -m tests.node $(PYTEST_ARGS)
 
 test-container: $(STAMP) ## the image and the Compose file on a real Docker engine
 	@$(BIN)/python -m pytest tests/container $(PYTEST_ARGS)

@@ -26,6 +26,7 @@ from typing import Final
 
 FOLDER: Final = "LICENSE_SIDECAR_NODE_FOLDER"
 """The variable that says where the node's state goes, and by being there, that this is the room."""
+ROOT: Final = Path(__file__).resolve().parents[2]
 CGROUPS: Final = Path("/sys/fs/cgroup")
 # They are the whole machine's, and a kubelet writes them unless they are as it wants them: here it sees files.
 _KERNEL: Final = {
@@ -49,7 +50,7 @@ def run(command: Sequence[str]) -> int:
         *("unshare", "--net", "--mount", "--pid", "--ipc", "--fork", "--kill-child=KILL", "--mount-proc"),
         *(sys.executable, "-m", "tests.node.enclosure", "--inside", *command),
     ]
-    child = subprocess.Popen(room, env={**os.environ, FOLDER: str(folder)}, start_new_session=True)
+    child = subprocess.Popen(room, cwd=ROOT, env={**os.environ, FOLDER: str(folder)}, start_new_session=True)
 
     def end(number: int, _: FrameType | None) -> None:
         # unshare itself ignores both; the first process inside is its only child.

@@ -13,6 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -60,11 +61,11 @@ def require_machine() -> None:
         raise Missing(f"a node needs {wanted}", f"apt-get install --no-install-recommends {wanted}")
 
 
-def main() -> int:
+def main(words: Sequence[str] | None = None) -> int:
     """Build what is missing, and say what cannot be built."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--version", default=DEFAULT_VERSION)
-    version = parser.parse_args().version
+    version = parser.parse_args(words).version
     try:
         Binaries(version).build(PROGRAMS)
         node_binaries(version).build(NODE_PROGRAMS)

@@ -28,10 +28,11 @@ from tests.process.processes import ask, until
 
 T = TypeVar("T")
 
-LIMIT: Final = 90.0
+LIMIT: Final = 120.0
 SEATS: Final = 3
 PRE_STOP: Final = 2
 FAILURE_GRACE: Final = 3
+RENEW: Final = 3
 LEASE: Final = 12
 _CONTROL_PORT: Final = 8481
 _POLL: Final = 0.005
@@ -60,7 +61,7 @@ def trial(key: str, seats: int, **more: Any) -> dict[str, Any]:
             "shutdownBudgetSeconds": 10,
             "settings": {
                 "app": {"failure_grace": f"{FAILURE_GRACE}s"},
-                "lease": {"renew": "3s", "duration": f"{LEASE}s"},
+                "lease": {"renew": f"{RENEW}s", "duration": f"{LEASE}s"},
                 "heartbeat": {"app": "2s"},
                 "activation": {"late": "10s", "timeout": "3s", "refused_retry": "5s"},
                 "refused": {"restart_app_after": "5s"},
@@ -212,6 +213,15 @@ class Release:
         note = {"kubectl.kubernetes.io/restartedAt": datetime.now(UTC).isoformat()}
         change = {"spec": {"template": {"metadata": {"annotations": note}}}}
         self.admin.patch("deployments", "md-icapsrv", change, self.namespace)
+
+    def cordon(self, node: str, *, off: bool = False) -> None:
+        """Let no new pod onto a node, as ``kubectl cordon`` does, or ``off``: let them again."""
+        self.admin.patch("nodes", node, {"spec": {"unschedulable": not off}})
+        self.until(f"{node} to be tainted or not", lambda: off != ("taints" in self.admin.get("nodes", node)["spec"]))
+
+    def remove(self) -> None:
+        """Delete the namespace."""
+        self.admin.delete_namespace(self.namespace)
 
     def node_of(self, pod: Pod) -> Node:
         """Return the node of a pod."""
