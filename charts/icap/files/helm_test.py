@@ -23,7 +23,8 @@ for address in addresses:
     print(f"{address}: {text}")
 print(f"{len(addresses) - unready} of {len(addresses)} sidecars are ready")
 
-request = f"OPTIONS icap://{service}:{icap_port}/{icap_service} ICAP/1.0\r\nHost: {service}\r\nEncapsulated: null-body=0\r\n\r\n"
+where = f"icap://{service}:{icap_port}/{icap_service}"
+request = f"OPTIONS {where} ICAP/1.0\r\nHost: {service}\r\nEncapsulated: null-body=0\r\n\r\n"
 with socket.create_connection((service, int(icap_port)), timeout=10) as connection:
     connection.sendall(request.encode())
     status = connection.makefile("rb").readline().decode(errors="replace").strip()
