@@ -42,6 +42,7 @@ def main() -> int:
             return 69
         with plane:
             costs = _costs(Garden(plane, Path(folder)), options.planted)
+            _say(f"\nWhat one operation costs\n\n{_cost_table(costs)}\n")
             found = asyncio.run(
                 fleet.loads(
                     Garden(plane, Path(folder)),
@@ -51,7 +52,6 @@ def main() -> int:
                     settle=options.settle,
                 )
             )
-    _say(f"\nWhat one operation costs\n\n{_cost_table(costs)}")
     _say(f"\nWhat a fleet asks for, lease 60 s, renewed every 15 s (in brackets: the formula)\n\n{_load_table(found)}")
     _say(f"\nScans of a fleet a minute, lease 60 s, virtual time\n\n{_scan_table()}")
     _say(f"\nBy the formula\n\n{_outlook(costs)}")
