@@ -13,7 +13,7 @@ from contextlib import suppress
 from sidecar.core.facts import AppContainer, PodReport
 from sidecar.core.policy import Policy
 from sidecar.core.reasons import AppEnd
-from sidecar.core.records import Owner, Sight, Standing
+from sidecar.core.records import Claim, Owner, Sight, Standing
 from sidecar.core.replacement import replace
 from sidecar.errors import LedgerOutage
 from sidecar.ports import Owners, OwnPod
@@ -75,6 +75,13 @@ class Cluster(World):
         now = self.loop.time()
         coming = [max(0.0, begin - now) for begin, end in self.weather.ledger_down if end > now]
         return min(coming, default=None)
+
+    async def claim(self, pod: KubePod) -> None:
+        """Claim a pod's records as an operator does by force, who is then interrupted before he sends anything."""
+        for stored in self.ledger.content.records:
+            if stored.record.owner.uid == pod.uid:
+                claim = Claim(by="uid-operator", at=self.loop.time())
+                await self.ledger.replace(stored, replace(stored.record, claim=claim))
 
     def soon(self, work: Awaitable[None]) -> None:
         """Let this go on by itself; ``settle`` waits for it."""

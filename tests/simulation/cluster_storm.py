@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 from tests.simulation.cluster import Cluster, KubePod
@@ -12,7 +13,7 @@ async def disturb(cluster: Cluster, pod: KubePod, random: Random) -> KubePod:
 
     A StatefulSet gives the name again, once the old object is gone; a Deployment does not wait.
     """
-    match random.randrange(8):
+    match random.randrange(10):
         case 0 | 1:
             await pod.crash_app(25 * random.random() ** 2)
             return pod
@@ -23,14 +24,22 @@ async def disturb(cluster: Cluster, pod: KubePod, random: Random) -> KubePod:
             await pod.restart_sidecar(killed=True, pause=5 * random.random())
             return pod
         case 4:
-            cluster.soon(pod.delete(graceful=True))
+            pod.app.silent = True  # its port hangs, its container runs (rule 17)
+            await asyncio.sleep(120 * random.random())
+            pod.app.silent = False
+            return pod
         case 5:
+            await cluster.claim(pod)
+            return pod
+        case 6:
+            cluster.soon(pod.delete(graceful=True))
+        case 7:
             if random.random() < 0.5:
                 await pod.delete(graceful=True)
                 return born(cluster, random, pod.name)
             cluster.soon(pod.delete(graceful=False))
             return born(cluster, random, pod.name if random.random() < 0.5 else None)
-        case 6:
+        case 8:
             cluster.soon(pod.evict(hard=random.random() < 0.5))
         case _:
             cluster.soon(pod.lose_node())
