@@ -201,9 +201,10 @@ class PodScene(Scene):
 
     def operate(self, pod: Pod, *arguments: str, more: Settings | None = None) -> Sidecar:
         """Fork an operator's command in a pod, as ``kubectl exec`` does."""
-        config = self.config(pod.settings(more), f"{pod.name}-operator")
+        # A file for each: the one that another is just reading must not be written.
+        config = self.config(pod.settings(more), self._free(f"{pod.name}-{arguments[0]}"))
         order = {"arguments": [*arguments, "--config", str(config)], "environ": self.environ}
-        return self._born(arguments[0], order)
+        return self._born(f"{pod.name}-{arguments[0]}", order)
 
     def operated(self, pod: Pod, *arguments: str, more: Settings | None = None) -> tuple[int, str, str]:
         """Let a command run to its end; return exit code, output and error output."""
