@@ -317,7 +317,9 @@ class KubePod(Pod):
         if not done:
             # Whoever could not be told how long its pod has left may be killed before it has finished.
             told = agent is not None and agent.state.pod.ends_at is not None
-            self.cluster.overruns += told or self.cluster.outage_in() != 0.0
+            # Its last command is its end: a real process does not wait for what is still under way.
+            left_in_time = agent is not None and agent.finished.done()
+            self.cluster.overruns += not left_in_time and (told or self.cluster.outage_in() != 0.0)
             self.revoked.dead = True
             if agent is not None and agent._timer is not None:
                 agent._timer.cancel()
