@@ -180,7 +180,9 @@ def upload_declined(state: State, now: float, flight: Flight, event: UploadDecli
     notice = Notice(
         occasion=Occasion.DELIVERY_FAILED, reason=Failure.APP, text=event.message, identity=command.identity
     )
-    return replace(changed, app=replace(changed.app, takes_upload=False)), [notice]
+    # A container that was replaced declines the licence of the former one's ID: it is asked who it is before it is told
+    # to activate itself, for that would take a seat for an ID that nobody has written down.
+    return replace(changed, app=replace(changed.app, takes_upload=False, next_at=now)), [notice]
 
 
 def knocked(state: State, now: float, event: Knocked) -> Folded:

@@ -1,7 +1,7 @@
 """Design.md section 5: the routes of delivery, the sources of the deployment ID, and the modes."""
 
 from sidecar.core.commands import Activate, ActivateByApp, AskApp, Deactivate, Erase, Upload
-from sidecar.core.events import AppFailed
+from sidecar.core.events import AppFailed, UploadDeclined
 from sidecar.core.policy import IdSource, Route
 from sidecar.core.reasons import AppTrouble
 from sidecar.core.records import Phase
@@ -55,6 +55,21 @@ def test_a_delivery_under_way_is_awaited_when_its_seat_is_given_up() -> None:
     stored = scene.stored()
     assert stored is not None
     assert (stored.phase, stored.open) == (Phase.HANDOVER, True)
+
+
+def test_route_auto_asks_who_is_there_before_the_app_is_told_to_activate_itself() -> None:
+    """A container that was replaced declines the licence of the former ID; it must not take a seat unrecorded."""
+    scene = Scene(route=Route.AUTO)
+    scene.hold(Upload)
+    scene.begin()
+    scene.run(1)
+    scene.app.deployment_id = OTHER_ID
+    scene.answer(scene.under_way(Upload), UploadDeclined, message="Invalid license")
+    scene.unhold(Upload)
+    scene.run(5)
+    assert ID not in {it.identity.deployment_id for it in scene.asked(ActivateByApp)}
+    assert scene.server.taken == {(KEY, OTHER_ID)}
+    assert scene.stage is Stage.ACTIVE
 
 
 def test_route_app_leaves_the_activation_to_the_app() -> None:
