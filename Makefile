@@ -52,7 +52,8 @@ test-cluster: $(STAMP) ## a real Kubernetes API server, built the first time (KU
 
 test-chart: $(STAMP) ## the chart with the real Helm 3 and 4, built the first time (minutes); alerts with promtool
 	@$(BIN)/python -m tests.chart.helm
-	@$(BIN)/python -m pytest tests/chart $(PYTEST_ARGS)
+	@$(BIN)/python -m tests.cluster.binaries --version $(KUBERNETES)
+	@LICENSE_SIDECAR_TEST_KUBERNETES=$(KUBERNETES) $(BIN)/python -m pytest tests/chart $(PYTEST_ARGS)
 
 test-node: $(STAMP) ## a real kubelet with containerd, our image and the chart, in namespaces of their own (root; minutes)
 	@$(BIN)/python -m tests.node $(PYTEST_ARGS)
