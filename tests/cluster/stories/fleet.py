@@ -19,7 +19,7 @@ from tests.process.scene import Settings
 
 SETTINGS: Final[Settings] = {
     "deployment_id.source": "pod",
-    "activation.timeout": 5,
+    "activation.timeout": 9,
     "activation.late": 10,
     "reclaim.rate": 120,
     "log.level": "warning",

@@ -22,6 +22,11 @@ from sidecar.lifecycle import Life
 from sidecar.observe import logs
 from tests.process.forks import Order
 
+PATIENCE = 9.0
+"""Seconds for one call instead of 4: a hundred sidecars share one core here, so each gets its answer later."""
+BETWEEN = 0.05
+"""Seconds between two starts: even pods that are made at once do not start in the same moment."""
+
 
 class Nobody:
     """A web server without a port, and signals that never come."""
@@ -45,6 +50,8 @@ def wired(config: Config, pod: Order) -> Life:
 
     own = replace(config, pod=replace(config.pod, name=pod["name"], uid=pod["uid"]))
     life = wiring.life(own, bug=bug, listening=lambda _port: None, leave=leave)
+    assert life.agent._ports.pod is not None
+    life.agent._ports.pod._api._timeout = PATIENCE  # type: ignore[attr-defined]
     ahead = pod["ahead"]
     if ahead:
         for one in (life.agent, life.reclaimer, life.reclaimer and life.reclaimer.releaser):
@@ -82,6 +89,7 @@ async def live(order: Order) -> None:
     async with asyncio.TaskGroup() as group:
         for life in lives.values():
             group.create_task(lifecycle.run(life, Nobody()))  # type: ignore[arg-type]
+            await asyncio.sleep(BETWEEN)
         while question := await loop.run_in_executor(None, sys.stdin.readline):
             print(json.dumps(ANSWERS[question.strip()](lives)), flush=True)  # noqa: T201 - the answer
         os._exit(0)

@@ -9,6 +9,7 @@ import shutil
 import signal
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from pathlib import Path
 from typing import Any, Final
@@ -229,8 +230,14 @@ class PodScene(Scene):
         for lease in self.leases():
             meta = lease["metadata"]
             notes = {name.removeprefix(PREFIX): value for name, value in meta["annotations"].items()}
-            record = {**notes, "phase": meta["labels"][PHASE], "holder": lease["spec"].get("holderIdentity", "")}
-            found[notes.get("deployment-id", "")] = {**record, "version": meta["resourceVersion"], "name": meta["name"]}
+            found[notes.get("deployment-id", "")] = {
+                **notes,
+                "phase": meta["labels"][PHASE],
+                "holder": lease["spec"].get("holderIdentity", ""),
+                "renewed": datetime.fromisoformat(lease["spec"].get("renewTime", "1970-01-01T00:00:00Z")).timestamp(),
+                "version": meta["resourceVersion"],
+                "name": meta["name"],
+            }
         return found
 
     def phase(self, deployment_id: str) -> str:
