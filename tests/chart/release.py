@@ -9,6 +9,7 @@ import hashlib
 import json
 import secrets
 import tempfile
+import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,6 +22,7 @@ from tests.cluster.control_plane.plane import ControlPlane
 from tests.process.processes import until
 
 LIMIT: Final = 60.0
+_PACE: Final = 0.1
 ACTIVATION_PORT: Final = 8480
 CONTROL_PORT: Final = 8481
 SECURITY: Final = {
@@ -188,7 +190,14 @@ class Release:
 
     def until(self, what: str, look: Any, limit: float = LIMIT) -> Any:
         """Wait until something is true; else fail and tell what happened in the namespace."""
-        return until(what, look, limit=limit, story=lambda: self.kubelet.story(self.namespace))
+
+        def paced() -> Any:
+            seen = look()
+            if not seen:
+                time.sleep(_PACE)  # a look is a request or two, and the pods need the processor too
+            return seen
+
+        return until(what, paced, limit=limit, story=lambda: self.kubelet.story(self.namespace))
 
     def secret(self, name: str) -> dict[str, str]:
         """Return the entries of a Secret."""

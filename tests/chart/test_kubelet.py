@@ -40,6 +40,9 @@ def run(kubelet: Kubelet, restricted: str) -> Run:
             return pod.get("status", {}).get("phase") == phase if phase else is_ready(pod)
 
         until(phase or "a ready pod", there, limit=LIMIT, story=lambda: kubelet.story(restricted))
+        if not phase:  # a shell that is told to end before it has set its trap ends another way
+            lasting = {f"{it['name']} starts" for it in (*containers, *init) if "say starts" in it["command"][2]}
+            until("the traps", lambda: lasting <= set(diary(kubelet, restricted)), limit=LIMIT)
 
     return made
 

@@ -7,6 +7,7 @@ no image can be had here. It knows nothing of Kubernetes but what a container is
 from __future__ import annotations
 
 import asyncio
+import compileall
 import contextlib
 import os
 import shlex
@@ -184,6 +185,13 @@ def _bind(source: Path, root: Path, target: str, *, read_only: bool) -> list[str
     make = f"mkdir -p {place}" if source.is_dir() else f"mkdir -p {folder} && : > {place}"
     lines = [make, f"mount --bind {shlex.quote(str(source))} {place}"]
     return [*lines, f"mount -o remount,bind,ro {place}"] if read_only else lines
+
+
+def compile_code() -> None:
+    """Write the bytecode that containers cannot write on their read-only roots; the image has it too."""
+    for folder in _CODE:
+        if Path(folder).is_relative_to(CHECKOUT) and folder != sys.prefix:
+            compileall.compile_dir(folder, quiet=2)
 
 
 def possible() -> str:

@@ -21,6 +21,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from tests.chart.kubelet.container import compile_code
 from tests.chart.kubelet.environment import entries
 from tests.chart.kubelet.logs import LogServer
 from tests.chart.kubelet.network import Node
@@ -160,6 +161,7 @@ class Kubelet:
         try:
             async with contextlib.AsyncExitStack() as stack:
                 await stack.enter_async_context(self._client)
+                await asyncio.to_thread(compile_code)
                 self.node = stack.enter_context(contextlib.closing(Node()))
                 self.services = Services(self.node, self.url)
                 stack.push_async_callback(self.services.close)
