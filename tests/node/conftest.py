@@ -34,9 +34,10 @@ _CONTROLLERS: Final = ("node-lifecycle-controller", "pod-garbage-collector-contr
 class Nodes:
     """The nodes of the cluster; each is made when somebody wants it."""
 
-    def __init__(self, plane: ControlPlane, room: Path, kubelet: Path, image: Path) -> None:
+    def __init__(self, plane: ControlPlane, room: Path, image: Path, *, kubelet: Path, proxy: Path) -> None:
         """Make no node yet."""
         self._plane, self._room, self._kubelet = plane, room, kubelet
+        self._proxy = Proxy(plane, room, proxy)
         self._images = (pause_image(room), image)
         self.made: list[Node] = []
 
@@ -47,12 +48,22 @@ class Nodes:
         node = Node(self._plane, number, self._room, kubelet=self._kubelet, dns=DNS)
         self.made.append(node)
         node.start(*self._images)
+        self._proxy.await_rules()
         return node
+
+    def alive(self) -> list[Node]:
+        """Return those that have not died."""
+        return [node for node in self.made if node.lives]
+
+    def spare(self) -> Node:
+        """Return a node besides the first one, which lives."""
+        return self.alive()[-1] if len(self.alive()) > 1 else self.make()
 
     def end(self) -> None:
         """End them all."""
         for node in self.made:
             node.die()
+        self._proxy.stop()
 
 
 @pytest.fixture(scope="session")
@@ -93,12 +104,11 @@ def nodes(room: Path, plane: ControlPlane) -> Iterator[Nodes]:
         kubelet, proxy = (node_binaries().find(name) for name in ("kubelet", "kube-proxy"))
     except Missing as missing:
         absent(missing)
-    made, runs = Nodes(plane, room, kubelet, image), Proxy(plane, room, proxy)
+    made = Nodes(plane, room, image, kubelet=kubelet, proxy=proxy)
     try:
         yield made
     finally:
         made.end()
-        runs.stop()
 
 
 @pytest.fixture(scope="session")

@@ -45,6 +45,7 @@ class Node:
         """
         self.name = f"node-{number}"
         self.address = node_address(number)
+        self.lives = True
         self._plane = plane
         self._folder = folder / self.name
         self._folder.mkdir()
@@ -114,6 +115,7 @@ class Node:
 
     def die(self) -> None:
         """End everything on it at once and without a word, as a machine that loses its power."""
+        self.lives = False
         containers = self.runtime.processes().values()
         if self._kubelet is not None:
             self._kubelet.end(polite=0)
@@ -131,7 +133,7 @@ class Proxy:
     """kube-proxy: addresses of Services become addresses of pods, for all nodes of the room."""
 
     def __init__(self, plane: ControlPlane, folder: Path, program: Path) -> None:
-        """Start it, and wait until it has written its rules."""
+        """Start it; it does nothing before its own node has joined the cluster."""
         config = identity(plane, folder, "kube-proxy", "system:kube-proxy", "")
         settings = {
             "apiVersion": _PROXY,
@@ -149,12 +151,15 @@ class Proxy:
             "kube-proxy", [str(program), f"--config={write_private(folder / 'kube-proxy.json', settings)}"], folder
         )
 
+    def await_rules(self) -> None:
+        """Wait until it has written its rules."""
+
         def ready() -> bool:
             if self._child.code is not None:
                 raise RuntimeError(self._child.last_words())
             return ask(f"http://127.0.0.1:{_PROXY_PORT}/healthz")[0] == _OK
 
-        wait_for("kube-proxy", ready)
+        wait_for("kube-proxy", ready, limit=READY_LIMIT)
 
     def stop(self) -> None:
         """End it."""

@@ -19,23 +19,23 @@ from typing import Any, Final, TypeVar
 
 from tests.chart.helm import CHART, Failed, Helm
 from tests.cluster.control_plane.admin import Admin
-from tests.cluster.control_plane.api import Object
+from tests.cluster.control_plane.api import ApiError, Object, path
 from tests.cluster.control_plane.plane import ControlPlane
-from tests.cluster.control_plane.pods import SIDECAR
+from tests.cluster.control_plane.pods import APP, SIDECAR
 from tests.node.images import OURS
-from tests.node.node import Node, is_ready
+from tests.node.node import Node
+from tests.node.pod import LIMIT, Pod
 from tests.process.processes import ask, until
 
 T = TypeVar("T")
 
-LIMIT: Final = 120.0
 SEATS: Final = 3
+TOO_MANY: Final = 429
 PRE_STOP: Final = 2
 FAILURE_GRACE: Final = 3
-RENEW: Final = 3
-LEASE: Final = 12
+RENEW: Final = 5
+LEASE: Final = 16
 _CONTROL_PORT: Final = 8481
-_POLL: Final = 0.005
 
 
 def fake_key() -> str:
@@ -71,40 +71,9 @@ def trial(key: str, seats: int, **more: Any) -> dict[str, Any]:
     }
 
 
-class Pod:
-    """One incarnation of a pod and of its containers, as they were when they were looked at."""
-
-    def __init__(self, found: Object) -> None:
-        """Take what the API server says."""
-        self.found = found
-        self.name: str = found["metadata"]["name"]
-        self.uid: str = found["metadata"]["uid"]
-        self.ip: str = found.get("status", {}).get("podIP", "")
-        self.node: str = found["spec"].get("nodeName", "")
-
-    @property
-    def ends(self) -> bool:
-        """Tell whether it is being deleted."""
-        return "deletionTimestamp" in self.found["metadata"]
-
-    @property
-    def ready(self) -> bool:
-        """Tell whether all of it is ready."""
-        return is_ready(self.found)
-
-    def container(self, name: str) -> Object:
-        """Return a container's status."""
-        status = self.found["status"]
-        every = (*status.get("containerStatuses", ()), *status.get("initContainerStatuses", ()))
-        return next((one for one in every if one["name"] == name), {})
-
-    def container_id(self, name: str) -> str:
-        """Return the runtime's name of a container."""
-        return str(self.container(name).get("containerID", "")).removeprefix("containerd://")
-
-    def restarts(self, name: str) -> int:
-        """Return how often the kubelet started a container again."""
-        return int(self.container(name).get("restartCount", 0))
+def tell(what: str, seconds: float) -> None:
+    """Print a figure, for whoever reads the run (``-rP`` shows it)."""
+    sys.stdout.write(f"{what}: {seconds:.2f} s\n")
 
 
 class Release:
@@ -136,10 +105,24 @@ class Release:
         found = [Pod(one) for one in self.admin.list("pods", self.namespace, labelSelector="app=md-icapsrv")]
         return found if all_of_them else [one for one in found if not one.ends]
 
+    def sound(self) -> Pod:
+        """Return the pod that was restarted least: after each failure the kubelet makes a container wait longer."""
+        return min(self.pods(), key=lambda pod: pod.restarts(APP) + pod.restarts(SIDECAR))
+
     def pod(self, name: str) -> Pod | None:
         """Return what became of a pod."""
         found = self.admin.find("pods", name, self.namespace)
         return Pod(found) if found else None
+
+    def until_renewed(self, pod: Pod) -> None:
+        """Wait until a pod's seat record was renewed just now."""
+
+        def versions() -> list[str]:
+            records = self.admin.list("leases", self.namespace)
+            return [one["metadata"]["resourceVersion"] for one in records if one["spec"]["holderIdentity"] == pod.uid]
+
+        before = versions()
+        self.until(f"a renewal by {pod.name}", lambda: versions() != before)
 
     def deployments(self) -> dict[str, str]:
         """Return the deployment ID of each seat record by the uid of its owner."""
@@ -157,7 +140,7 @@ class Release:
         entries: list[Object] = self.control("/journal")["entries"]
         return entries
 
-    def control(self, path: str, body: Any = None, *, method: str | None = None) -> Any:
+    def control(self, target: str, body: Any = None, *, method: str | None = None) -> Any:
         """Ask the activation server's control port.
 
         Raises:
@@ -166,10 +149,10 @@ class Release:
         """
         mocks = self.admin.list("pods", self.namespace, labelSelector="app.kubernetes.io/component=mock-activation")
         address = next((ip for one in mocks if (ip := one.get("status", {}).get("podIP"))), None)
-        code, text = ask(f"http://{address}:{_CONTROL_PORT}{path}", body, method=method) if address else (0, "no pod")
+        code, text = ask(f"http://{address}:{_CONTROL_PORT}{target}", body, method=method) if address else (0, "no pod")
         if not code:
             raise ConnectionError(text)
-        assert code < 300, f"{path}: {code} {text}"
+        assert code < 300, f"{target}: {code} {text}"
         return json.loads(text)
 
     def settled(self, count: int) -> list[Pod]:
@@ -218,6 +201,18 @@ class Release:
         """Let no new pod onto a node, as ``kubectl cordon`` does, or ``off``: let them again."""
         self.admin.patch("nodes", node, {"spec": {"unschedulable": not off}})
         self.until(f"{node} to be tainted or not", lambda: off != ("taints" in self.admin.get("nodes", node)["spec"]))
+
+    def evict(self, pod: Pod) -> bool:
+        """Ask for the end of a pod as ``kubectl drain`` does, and tell whether the disruption budget allowed it."""
+        asked = {"apiVersion": "policy/v1", "kind": "Eviction", "metadata": {"name": pod.name}}
+        try:
+            self.admin.request("POST", path("pods", self.namespace, pod.name, "eviction"), asked)
+        except ApiError as error:
+            if error.code != TOO_MANY:
+                raise
+            time.sleep(0.5)
+            return False
+        return True
 
     def remove(self) -> None:
         """Delete the namespace."""
@@ -276,31 +271,3 @@ class Release:
         except Failed as failure:
             failure.add_note(self.story())
             raise
-
-
-def tell(what: str, seconds: float) -> None:
-    """Print a figure, for whoever reads the run (``-rP`` shows it)."""
-    sys.stdout.write(f"{what}: {seconds:.2f} s\n")
-
-
-def ends(pids: Mapping[str, int], *, limit: float = LIMIT) -> dict[str, float]:
-    """Watch processes until all of them have ended, and return the moment of each end, to a few milliseconds."""
-    moments: dict[str, float] = {}
-    over = time.monotonic() + limit
-    while len(moments) < len(pids):
-        now = time.monotonic()
-        assert now < over, f"still there after {limit:g} s: {set(pids) - set(moments)}"
-        for name, pid in pids.items():
-            if name not in moments and not runs(pid):
-                moments[name] = now
-        time.sleep(_POLL)
-    return moments
-
-
-def runs(pid: int) -> bool:
-    """Tell whether a process is there and no zombie."""
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except (FileNotFoundError, ProcessLookupError):
-        return False
-    return state not in "ZX"

@@ -8,7 +8,8 @@ import time
 from collections.abc import Callable
 
 from tests.cluster.control_plane.pods import APP, SIDECAR
-from tests.node.scene import PRE_STOP, Release, ends, fake_key, tell, trial
+from tests.node.pod import ends
+from tests.node.scene import PRE_STOP, Release, fake_key, tell, trial
 
 
 def test_an_app_is_restarted_until_the_key_is_right(make_release: Callable[[], Release]) -> None:
