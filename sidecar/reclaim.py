@@ -22,6 +22,8 @@ from sidecar.ports import ActivationServer, Keys, Ledger, Observer, Owners, Recl
 from sidecar.releaser import Attempt, Releaser, Rules
 
 LOOP = "reclaimer"
+_UNHURRIED = 0.2
+"""Seconds for which changes of the ledger that free no seat are left to gather."""
 _WORTH_WATCHING = (Verdict.WATCH, Verdict.RECLAIM)
 
 
@@ -81,6 +83,8 @@ class Reclaimer:
         self._wanted = asyncio.Event()
         self._scan_wanted = False
         self._following = asyncio.Event()
+        self._looked: list[tuple[str, Phase, str]] | None = None
+        """What the last look was at while somebody waits: record, phase, owner of each."""
         self._place = (0, 1)
         self._unknown_keys: set[str] = set()
         self._known: frozenset[str] = frozenset()
@@ -96,6 +100,7 @@ class Reclaimer:
     def follow(self, on: bool) -> None:
         """Watch the ledger for seats that become free, or stop."""
         if on:
+            self._looked = None
             self._following.set()
         else:
             self._following.clear()
@@ -157,14 +162,24 @@ class Reclaimer:
         )
 
     async def watch_prospects(self, feed: Callable[[ProspectsSeen], None]) -> None:
-        """While the agent waits for a seat, tell it which seats are about to become free (rule 14)."""
+        """While the agent waits for a seat, tell it which seats are about to become free (rule 14).
+
+        A renewal changes nothing about that, and a large fleet renews all the time: whoever waits would look at all
+        owners for each. That an owner is about to go is seen by the scans, which are frequent then.
+        """
         while True:
             await self._following.wait()
+            self._looked = None
             try:
                 async with aclosing(self._ledger.follow()) as listings:
                     async for listing in listings:
                         if not self._following.is_set():
                             break
+                        seen = [(it.name, it.record.phase, it.record.owner.uid) for it in listing.records]
+                        if seen == self._looked:
+                            await asyncio.sleep(_UNHURRIED)  # what comes meanwhile is one batch
+                            continue
+                        self._looked = seen
                         feed(self._prospects(await self._looked_at(listing)))
             except LedgerOutage as outage:
                 self._observer.scan_failed(str(outage))

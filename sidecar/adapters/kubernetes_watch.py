@@ -153,6 +153,10 @@ async def _watch(
         while True:
             try:
                 part = await stream.content.readany()
+            except TimeoutError:
+                # Silence is no outage: where no pod of the whole cluster changes, there are no bookmarks. The next
+                # watch goes on from here, and shows whether anybody is there.
+                return
             except Exception as error:
                 raise api.translated(error) from error
             if not part:

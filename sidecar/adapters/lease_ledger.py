@@ -43,7 +43,7 @@ class LeaseLedger:
             content = await watches.listing(self._api, self._path, _QUERY)
         except ApiError as error:
             raise error.outage() from error
-        return _listing(content.objects)
+        return _listing(map(_found, content.objects))
 
     async def read(self, name: str) -> Stored | None:
         """Return one record, or None. A Lease of that name that is no record is an outage: it must not be replaced."""
@@ -87,13 +87,14 @@ class LeaseLedger:
 
     async def follow(self) -> AsyncGenerator[Listing, None]:
         """Yield the ledger's content now and after each change, until closed."""
-        held: dict[str, Json] = {}
+        # Decoded once each: a fleet of 1,000 renews 65 records a second, and whoever waits for a seat sees them all.
+        held: dict[str, Stored | Stray] = {}
         seen = watches.follow(self._api, self._path, _QUERY, random=self._random, observer=self._observer)
         async with aclosing(seen) as batches:
             async for batch in batches:
                 match batch:
                     case watches.Content(objects=objects):
-                        held = {_name(it): it for it in objects}
+                        held = {_name(it): _found(it) for it in objects}
                     case watches.Changes(events=()):
                         continue
                     case watches.Changes(events=events):
@@ -101,7 +102,7 @@ class LeaseLedger:
                             if kind == "DELETED":
                                 held.pop(_name(lease), None)
                             else:
-                                held[_name(lease)] = lease
+                                held[_name(lease)] = _found(lease)
                     case ApiError():
                         raise batch.outage() from batch
                 yield _listing(held.values())
@@ -131,12 +132,15 @@ def _name(lease: Json) -> str:
     return str(meta.get("name", "")) if isinstance(meta, dict) else ""
 
 
-def _listing(leases: Iterable[Json]) -> Listing:
-    records: list[Stored] = []
-    strays: list[Stray] = []
-    for lease in sorted(leases, key=_name):
-        try:
-            records.append(decode(lease))
-        except Unreadable as fault:
-            strays.append(Stray(_name(lease), str(fault)))
-    return Listing(tuple(records), tuple(strays))
+def _found(lease: Json) -> Stored | Stray:
+    try:
+        return decode(lease)
+    except Unreadable as fault:
+        return Stray(_name(lease), str(fault))
+
+
+def _listing(found: Iterable[Stored | Stray]) -> Listing:
+    ordered = sorted(found, key=lambda it: it.name)
+    return Listing(
+        tuple(it for it in ordered if isinstance(it, Stored)), tuple(it for it in ordered if isinstance(it, Stray))
+    )

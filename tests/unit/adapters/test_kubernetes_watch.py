@@ -16,7 +16,7 @@ from aiohttp import web
 from sidecar.adapters import kubernetes_watch as watches
 from sidecar.adapters.kubernetes_api import ApiError, KubernetesApi, Trouble
 from sidecar.adapters.kubernetes_watch import LASTING, Changes, Content
-from tests.unit.adapters.api_server import ApiServer, Asked, Watcher, api, items, status
+from tests.unit.adapters.api_server import ApiServer, Asked, Watcher, account, api, items, status
 from tests.unit.adapters.raw_server import Tls
 
 PODS = "/api/v1/namespaces/icap/pods"
@@ -320,3 +320,27 @@ async def test_a_silent_connection_fails(tls: Tls, tmp_path: Path) -> None:
         assert client.translated(caught.value).trouble is Trouble.TIMEOUT
         assert client.translated(ApiError(Trouble.GONE, "as it is")).trouble is Trouble.GONE
         await client.aclose()
+
+
+class Impatient(KubernetesApi):
+    """A client that takes a fifth of a second for a long silence."""
+
+    async def open_stream(self, path: str, query: Any, *, silence: float) -> Any:
+        """Open the watch with less patience."""
+        assert silence == watches.SILENCE
+        return await super().open_stream(path, query, silence=0.2)
+
+
+async def test_silence_is_no_outage(tls: Tls, tmp_path: Path) -> None:
+    """A watch that is told nothing for long begins anew from where it was: no list, no error, whoever follows."""
+    observer = Watcher()
+    story = Story(sends())
+    async with ApiServer(story, tls.server) as server:
+        client = Impatient(account(tmp_path, server.url, tls.ca_file), timeout=2.0)
+        seen = watches.follow(client, PODS, {}, random=Random(1), observer=observer)  # type: ignore[arg-type]
+        async with aclosing(seen):
+            told = await take(seen, 3)
+        await client.aclose()
+    assert [type(it) for it in told] == [Content, Changes, Changes]
+    assert [it.query["resourceVersion"] for it in watched(server)] == ["100", "100"]
+    assert (story.listed, story.opened) == (1, 2)

@@ -1,0 +1,62 @@
+"""What a reclaimer tells an agent that waits for a seat, while others renew their records."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+
+from sidecar.core.events import ProspectsSeen
+from sidecar.core.records import Phase, Standing
+from tests.unit.operate.bench import Bench, on_virtual_time
+
+
+def test_renewals_of_others_are_not_looked_at() -> None:
+    """A fleet renews all the time; looked at is what changes who may go: a phase, a record that comes or is erased."""
+
+    async def story() -> tuple[list[int], int]:
+        bench, told = Bench(), list[ProspectsSeen]()
+        stored = await bench.seat("MSCL1", "web-0", standing=Standing.LIVE)
+        bench.reclaimer.follow(on=True)
+        task = bench.loop.create_task(bench.reclaimer.watch_prospects(told.append))
+        counts = []
+        await asyncio.sleep(1.0)
+        counts.append(len(told))
+        for _ in range(5):
+            stored = await bench.renew(stored)
+            await asyncio.sleep(1.0)
+        counts.append(len(told))
+        stored = await bench.ledger.replace(stored, replace(stored.record, phase=Phase.RELEASING))
+        await asyncio.sleep(1.0)
+        counts.append(len(told))
+        await bench.ledger.erase(stored)
+        await asyncio.sleep(1.0)
+        counts.append(len(told))
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return counts, len(told[2].names)
+
+    assert on_virtual_time(story) == ([1, 1, 2, 3], 0)
+
+
+def test_who_waits_anew_is_told_anew() -> None:
+    """Nothing has changed in the ledger, but what was seen while waiting for the last seat is forgotten by then."""
+
+    async def story() -> list[int]:
+        bench, told = Bench(), list[ProspectsSeen]()
+        stored = await bench.seat("MSCL1", "web-0", standing=Standing.LIVE)
+        bench.reclaimer.follow(on=True)
+        task = bench.loop.create_task(bench.reclaimer.watch_prospects(told.append))
+        await asyncio.sleep(1.0)
+        counts = [len(told)]
+        bench.reclaimer.follow(on=False)
+        bench.reclaimer.follow(on=True)
+        await bench.renew(stored)
+        await asyncio.sleep(1.0)
+        task.cancel()
+        with suppress(asyncio.CancelledError):
+            await task
+        return [*counts, len(told)]
+
+    assert on_virtual_time(story) == [1, 2]
