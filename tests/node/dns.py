@@ -1,7 +1,7 @@
 """Names of Services for the pods of the test node, and of nothing else.
 
 It stands in for CoreDNS, which is built from 400 modules: four minutes for names of the form ``service.namespace.svc``.
-What it leaves out: TCP, headless Services, anything outside of the cluster (there is no network to it).
+What it leaves out: TCP, names of single pods, anything outside of the cluster (there is no network to it).
 """
 
 from __future__ import annotations
@@ -57,19 +57,28 @@ class Names:
         words, end = _name(query)
         (kind,) = struct.unpack_from("!H", query, end)
         question = query[_HEADER : end + 4]
-        address = self._address(words)
-        found = socket.inet_aton(address) if address and kind == _A else b""
+        addresses = self._addresses(words)
+        answers = [socket.inet_aton(it) for it in addresses or () if kind == _A]
         # An answer, authoritative, recursion available; for AAAA of a name that exists: no error and no address.
-        flags = 0x8580 | (0 if address else _NO_SUCH_NAME)
-        head = query[:2] + struct.pack("!5H", flags, 1, int(bool(found)), 0, 0)
-        return head + question + (struct.pack("!HHHIH", 0xC00C, _A, 1, _TTL, 4) + found if found else b"")
+        flags = 0x8580 | (_NO_SUCH_NAME if addresses is None else 0)
+        head = query[:2] + struct.pack("!5H", flags, 1, len(answers), 0, 0)
+        return head + question + b"".join(struct.pack("!HHHIH", 0xC00C, _A, 1, _TTL, 4) + it for it in answers)
 
-    def _address(self, words: list[str]) -> str | None:
+    def _addresses(self, words: list[str]) -> list[str] | None:
         match words:
             case [service, namespace, "svc", *rest] if ".".join(rest) in ("", DOMAIN):
                 found = self._admin.find("services", service, namespace)
-                return str(found["spec"]["clusterIP"]) if found else None
+                if found is None:
+                    return None
+                address = found["spec"]["clusterIP"]
+                return self._endpoints(service, namespace) if address == "None" else [address]
         return None
+
+    def _endpoints(self, service: str, namespace: str) -> list[str]:
+        """Return what a headless Service stands for."""
+        slices = self._admin.list("endpointslices", namespace, labelSelector=f"kubernetes.io/service-name={service}")
+        every = [one for it in slices for one in it["endpoints"] or ()]
+        return [address for one in every if one["conditions"].get("ready") for address in one["addresses"]]
 
 
 def _name(query: bytes) -> tuple[list[str], int]:

@@ -96,6 +96,10 @@ class Release:
         """Upgrade it to exactly these values."""
         return self._bring("upgrade", values)
 
+    def test(self) -> str:
+        """Run what the chart offers to ask whether it works, and return what it said."""
+        return self._run("test", "rel", "--logs", "--timeout=120s")
+
     def uninstall(self) -> str:
         """Uninstall it, and return what Helm and its hooks said."""
         return self._run("uninstall", "rel", "--timeout=280s")

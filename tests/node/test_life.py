@@ -66,6 +66,13 @@ def test_three_pods_with_a_seat_each(release: Release) -> None:
     assert f"{SEATS} seats: {SEATS} of owners that live" in release.sidecar(pods[0], "license-sidecar", "list")
 
 
+def test_the_way_in_leads_to_a_licensed_app(release: Release) -> None:
+    """``helm test``: every sidecar says ready, and the app answers ICAP at its Service, under the cluster's names."""
+    said = release.test()
+    assert "ICAP OPTIONS: ICAP/1.0 200" in said
+    assert all(pod.ip in said for pod in release.pods())
+
+
 def test_a_deleted_pod_gives_its_seat_back(release: Release) -> None:
     """preStop, the app's end, then the sidecar's SIGTERM: at once the seat is free, for the pod that comes instead."""
     pod = release.sound()
