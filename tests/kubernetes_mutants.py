@@ -127,7 +127,7 @@ KUBERNETES_MUTANTS: Final = (
         "NO_THEFT",
         "a status that lags is believed over an open port",
         "sidecar/core/settle.py",
-        "gone = not serves and pod is not None",
+        "gone = not asked and pod is not None",
         "gone = pod is not None",
         (STOP,),
     ),

@@ -133,8 +133,8 @@ def _decide(state: State, deciding: Deciding, now: float, commands: list[Command
     serves = asked and refused is False
     if refused is None:
         refused = isinstance(contact, AppLost) and contact.trouble is AppTrouble.REFUSED
-    # An open port is newer than the status, which lags behind by a second or more.
-    gone = not serves and pod is not None and pod.app is not None and pod.app.ended is not None
+    # Where there is a port it decides: the status of the app's container lags behind by a second or more.
+    gone = not asked and pod is not None and pod.app is not None and pod.app.ended is not None
     ending = pod is not None and ends(pod, state.policy.owner.uid)
     if proven and (ending or gone or (asked and refused) or deciding.always):
         fresh = pod.grace_left if pod is not None and pod is not state.pod.report else None
@@ -283,6 +283,8 @@ def _seat_for(state: State, wanted: Identity, now: float) -> tuple[State, Seat |
     if begun and not (debt.answered or debt.failures):
         return state, None  # rule 4: only after our own deactivation was answered, or was tried
     claimed = debt.stored.record.claim is not None
+    if claimed:  # rule 15: whoever claimed it had looked at our pod
+        state = replace(state, pod=replace(state.pod, doubted_at=now))
     seat = Seat(
         identity=wanted,
         stored=debt.stored,

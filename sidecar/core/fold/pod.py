@@ -8,9 +8,10 @@ from sidecar.core.conclusions import asks_app
 from sidecar.core.events import PodLooked, PodSeen, PodUnanswered, PodUnseen, PortTried
 from sidecar.core.facts import AppContainer, PodReport
 from sidecar.core.fold.change import Folded, Instant
+from sidecar.core.fold.wishes import grace_end
 from sidecar.core.reasons import AppTrouble
 from sidecar.core.replacement import replace
-from sidecar.core.state import AppLost, AppUnmet, Deciding, Flight, PodView, Running, State
+from sidecar.core.state import AppLost, AppUnmet, Deciding, Flight, PodView, Running, State, Stopping
 
 EXIT_MISCONFIGURED: Final = 78
 
@@ -25,10 +26,20 @@ def pod_looked(state: State, now: float, flight: Flight, event: PodLooked) -> Fo
     """Fold our own look at the pod; what the watch has told meanwhile may be newer, so then we look again."""
     if isinstance(state.stopping, Deciding):
         return replace(state, stopping=replace(state.stopping, pod=event.report)), []
+    if isinstance(state.stopping, Stopping):
+        return _hurried(state, state.stopping, flight, event.report), []
     if flight.overdue or flight.started < state.pod.seen_at:
         return state, []
     state, notices = _seen(state, now, event.report)
     return replace(state, pod=replace(state.pod, looked_at=flight.started)), notices
+
+
+def _hurried(state: State, stopping: Stopping, flight: Flight, report: PodReport) -> State:
+    """Cut the deadline of a stop that did not wait for this answer, because the app's port refused."""
+    if report.uid != state.policy.owner.uid or report.grace_left is None:
+        return state
+    deadline = min(stopping.deadline, grace_end(flight.started, flight.started + report.grace_left))
+    return replace(state, stopping=replace(stopping, deadline=deadline))
 
 
 def pod_unseen(state: State, now: float, event: PodUnseen) -> Folded:

@@ -269,6 +269,28 @@ def test_rule_15_a_lost_record_of_a_seat_on_its_way_out_comes_first() -> None:
     assert scene.taken()
 
 
+def test_rule_15_a_claimed_seat_on_its_way_out_is_looked_for_before_it_is_taken_back() -> None:
+    """It was to go, a peer has claimed it, and its app is back: the claim came from somebody who had looked."""
+    scene = in_kubernetes()
+    scene.hold(Write, Deactivate)
+    scene.app_ends()
+    scene.run(6)
+    scene.put(record(owner=IN_POD, claim=CLAIM))
+    scene.hold(LookAtPod)
+    scene.app_is_back("two", ID)
+    scene.run(1)
+    scene.unhold(Write, Deactivate)
+    scene.run(3)
+    assert scene.under_way(LookAtPod)
+    stored = scene.stored()
+    assert stored is not None
+    assert stored.claim == CLAIM
+    scene.unhold(LookAtPod)
+    scene.run(CLAIM_TIME + 1)
+    assert scene.stage is Stage.ACTIVE
+    assert scene.asked(Deactivate) == []
+
+
 def test_rule_15_the_record_names_the_container_that_it_is_for() -> None:
     """Rule 1: it follows the container that the pod's status shows."""
     scene = in_kubernetes()

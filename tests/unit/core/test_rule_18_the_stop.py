@@ -172,6 +172,39 @@ def test_rule_18_what_is_left_of_the_grace_period_cuts_the_deadline() -> None:
     assert scene.exit_code == 69
 
 
+@pytest.mark.parametrize("late", [0.1, 1.0], ids=["in time", "overdue"])
+def test_rule_18_a_grace_period_that_is_told_late_cuts_the_deadline_too(late: float) -> None:
+    """The refused port was enough to begin with; how much time there is, the API server tells after that."""
+    scene = in_kubernetes()
+    scene.app.trouble = AppTrouble.REFUSED
+    scene.hold(LookAtPod, Deactivate)
+    stopped_at = scene.now
+    scene.stop(20, release=None)
+    scene.run()
+    look = scene.set_aside(LookAtPod)
+    scene.run(late)
+    report = replace(scene.pod, deleting=True, grace_left=6.0)
+    scene.feed(events.PodLooked(op=look.op, report=report))
+    scene.run(20)
+    assert stopped_at + 4 < exit_at(scene) < stopped_at + 6
+    assert scene.exit_code == 69
+
+
+@pytest.mark.parametrize("report", [PodReport("uid-of-the-next", deleting=True, grace_left=2.0), PodReport("uid-us")])
+def test_rule_18_a_late_look_that_tells_no_time_changes_nothing(report: PodReport) -> None:
+    """Another pod's grace period, or none: the budget stays what it was."""
+    scene = in_kubernetes()
+    scene.app.trouble = AppTrouble.REFUSED
+    scene.hold(LookAtPod, Deactivate)
+    stopped_at = scene.now
+    scene.stop(10, release=None)
+    scene.run()
+    look = scene.set_aside(LookAtPod)
+    scene.feed(events.PodLooked(op=look.op, report=report))
+    scene.run(20)
+    assert stopped_at + 9 < exit_at(scene) < stopped_at + 10
+
+
 def test_rule_18_a_used_up_grace_period_leaves_two_seconds() -> None:
     """The app used all of it: then everything gets SIGTERM, and SIGKILL two seconds later."""
     scene = in_kubernetes()
@@ -259,6 +292,19 @@ def test_rule_18_a_port_that_was_known_to_refuse_counts_where_no_knock_is_possib
     assert scene.asked(Knock) == []
     assert_released(scene)
     assert exit_at(scene) == stopped_at + POD_LOOK
+
+
+@pytest.mark.parametrize("kind", [Knock, AskApp])
+def test_rule_18_a_port_that_cannot_be_tried_leaves_a_doubt(kind: type) -> None:
+    """The status says ended, the knock hangs or finds the lane taken: the status may lag, so the seat is left."""
+    scene = in_kubernetes()
+    scene.hold(kind)
+    scene.run(11)
+    scene.pod = replace(scene.pod, app=AppContainer(id="one", ended=AppEnd.EXIT))
+    stopped_at = scene.now
+    scene.stop(release=None)
+    scene.run(1)
+    assert_left(scene, stopped_at)
 
 
 @pytest.mark.parametrize(("ended", "released"), [(AppEnd.EXIT, True), (None, False)])
