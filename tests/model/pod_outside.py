@@ -9,11 +9,11 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
-from sidecar.core import events
+from sidecar.core import commands, events
 from sidecar.core.commands import Activate, Command, Deactivate, Knock, Launch, LookAtPod, Write
 from sidecar.core.events import Answer, Event
 from sidecar.core.facts import AppContainer, PodReport
-from sidecar.core.reasons import AppEnd
+from sidecar.core.reasons import AppEnd, AppTrouble
 from sidecar.core.records import Claim, Phase, Stored
 from sidecar.core.replacement import replace
 from sidecar.core.state import Deciding, Running, Stopping
@@ -43,6 +43,12 @@ class InItsPod(Outside):
     undecided: bool = False
     """The stop under way was told without ``release``: the machine finds out."""
     told_end: bool = False
+    known: bool = False
+    """The machine was shown that its pod is ours."""
+    lags: bool = False
+    """The status still says that the app's container has ended, and it is back."""
+    hangs: bool = False
+    """The app's port does not answer; its container runs."""
     proven: bool = True
     lost_at: float = -math.inf
     looks: dict[int, float] = field(default_factory=dict)
@@ -51,6 +57,7 @@ class InItsPod(Outside):
     def start(self) -> None:
         """Start an incarnation; it sees its pod before anything else, for nothing happens before that."""
         self.told_end, self.proven, self.lost_at, self.undecided = False, True, -math.inf, False
+        self.known = False
         self.looks.clear()
         Outside.start(self)
         if self.watching:
@@ -61,7 +68,9 @@ class InItsPod(Outside):
         if not self.pod.exists:
             return PodReport("")
         left = None if self.pod.ends_at == math.inf else self.pod.ends_at - self.now
-        app = AppContainer(f"c{self.app.starts}", self.app.starts, None if self.app.up else AppEnd.EXIT)
+        app = AppContainer(
+            f"c{self.app.starts}", self.app.starts, AppEnd.EXIT if self.lags or not self.app.up else None
+        )
         return PodReport(US.uid, deleting=self.pod.deleting, grace_left=left, app=app)
 
     def tell(self) -> None:
@@ -79,14 +88,24 @@ class InItsPod(Outside):
             self.told_end = self.told_end or not (event.report.uid == US.uid and not event.report.deleting)
         if isinstance(event, events.PodLooked) and self.looks.get(event.op, -math.inf) >= self.lost_at:
             self.proven = event.report.uid == US.uid and not event.report.deleting
+        if isinstance(event, (events.PodSeen, events.PodLooked)):
+            self.known = self.known or event.report.uid == US.uid
+        before = self.proven
+        if isinstance(event, events.WriteLost):
+            self.proven = False  # from this very step on
         Outside.feed(self, event)
-        if isinstance(event, events.WriteLost) and self.state is not None and self.state.pod.doubted_at == self.now:
-            self.proven, self.lost_at = False, self.now
+        if isinstance(event, events.WriteLost) and self.state is not None:
+            if self.state.pod.doubted_at == self.now:
+                self.lost_at = self.now
+            else:
+                self.proven = before  # the answer to a write that was superseded
 
     def _carry_out(self, command: Command) -> None:
         if isinstance(command, Launch):
             assert self.state is not None
             asked = command.command
+            if isinstance(asked, (commands.ListOwn, commands.Erase, Write)):
+                assert self.known, "who we are is proven before the ledger is touched"
             if isinstance(asked, Activate):
                 assert not self.told_end, "rule 15: asks for a seat although its pod ends"
             if isinstance(asked, Write) and asked.record.phase in (Phase.ACTIVATING, Phase.ACTIVE):
@@ -130,6 +149,8 @@ class InItsPod(Outside):
                 return events.PodLooked(op=op, report=self.report())
             case Knock():
                 return events.PortTried(op=op, refused=not self.app.up)
+            case commands.AskApp() | commands.Upload() | commands.ActivateByApp() if self.hangs:
+                return events.AppFailed(op=op, trouble=AppTrouble.SILENT, message="hangs")
             case _:
                 return Outside._truth(self, call)
 

@@ -10,6 +10,7 @@ from hypothesis.stateful import initialize, precondition, rule
 
 from sidecar.core import events
 from sidecar.core.policy import Policy, Route
+from sidecar.core.reasons import AppTrouble
 from tests.model.outside import LATE, SERVER, US, App
 from tests.model.pod_outside import InItsPod
 from tests.model.test_machine_model import MachineAgainstModel, moments
@@ -77,6 +78,25 @@ class MachineInItsPod(MachineAgainstModel):
         if back:
             self.it.tell()
 
+    @rule(seconds=st.sampled_from([10.0, 70.0, 200.0]), calm=st.booleans())
+    def port_hangs(self, seconds: float, calm: bool) -> None:
+        """Let the app's port not answer for a while; it serves, and its container runs."""
+        self.it.hangs = True
+        self.it.feed(events.Knocked(trouble=AppTrouble.SILENT))
+        self.it.wait(seconds, calm=calm)
+        self.it.hangs = False
+
+    @rule()
+    def status_lags(self) -> None:
+        """Tell that the app's container has ended when it has long been back, and answers."""
+        it = self.it
+        it.lags = True
+        it.tell()
+        it.wait(0.01, calm=False)  # an answer takes time: at the same moment it would be one to an earlier question
+        it.wait(8.0, calm=True)
+        it.lags = False
+        it.tell()
+
     # --- the pod and its peers --------------------------------------------------------------------------------------
 
     @rule(peer=st.sampled_from(["claims", "deactivates", "erases"]))
@@ -90,10 +110,12 @@ class MachineInItsPod(MachineAgainstModel):
         calm=st.booleans(),
         twice=st.booleans(),
         release=st.sampled_from([None, True, False]),
+        lags=st.booleans(),
     )
-    def stop(self, budget: float, calm: bool, twice: bool, release: bool | None) -> None:  # type: ignore[override]
+    def stop(self, budget: float, calm: bool, twice: bool, release: bool | None, lags: bool) -> None:  # type: ignore[override]
         """Tell the sidecar alone to end: it does so in time, and with None it leaves a serving app its seat."""
         it = self.it
+        it.lags = lags
         if release is None:
             it.stop(budget)
         else:
@@ -104,6 +126,7 @@ class MachineInItsPod(MachineAgainstModel):
             it.feed(events.Stop(deadline=it.now + 2.0, release=release))
         it.wait(budget, calm=calm)
         assert it.state is None, "BOUNDED_STOP"
+        it.lags = False
         it.start()
 
     @precondition(lambda self: self.it.state is not None)
