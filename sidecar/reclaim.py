@@ -231,7 +231,10 @@ class Reclaimer:
         seen_here = await self._owners.sees_itself()
         judged = await self._judge_all(listing.records, seen_here=seen_here)
         self.releaser.forget(it.name for it in listing.records)
-        self._report(judged)
+        if seen_here:
+            self._report(judged)
+        else:  # what such a look finds is worth nothing, and somebody should be told
+            self._observer.scan_failed("our own instance cannot be seen, so nothing of others can be proven")
         return Scan(tuple(judged), listing.strays)
 
     async def look_again(self, names: Iterable[str]) -> Scan:

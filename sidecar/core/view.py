@@ -163,6 +163,8 @@ def _without_seat(state: State, now: float, *, started: bool, faults: tuple[str,
     if refusal is not None:
         return _refused(state, seat, refusal, started=started, faults=faults)
     why = outage.message if outage is not None else "asks the activation server for a seat"
+    if state.ledger.down_since is not None:  # no ledger, no request (rule 2)
+        why = f"waits for the ledger: {state.ledger.message}"
     return View(Stage.ACTIVATING, started, why, faults, awaited, next_at)
 
 

@@ -23,6 +23,17 @@ def test_rule_02_no_ledger_no_request() -> None:
     assert scene.stage is Stage.ACTIVE
 
 
+def test_rule_02_who_keeps_us_from_asking_is_told() -> None:
+    """A ledger that can be read and not written keeps the request back: it is named, not the activation server."""
+    scene = Scene()
+    scene.hold(Write)
+    scene.begin()
+    scene.answer(scene.under_way(Write), events.LedgerFailed, message="leases is forbidden")
+    assert scene.stage is Stage.ACTIVATING
+    assert scene.view.why == "waits for the ledger: leases is forbidden"
+    assert scene.asked(Activate) == []
+
+
 def test_rule_02_the_record_says_open_before_the_request_and_no_more_after_the_answer() -> None:
     """Open means that a request may be under way; a definite answer ends it."""
     scene = Scene()

@@ -75,6 +75,7 @@ class Owners:
 
     def __init__(self) -> None:
         self.standings: dict[str, Standing] = {}
+        self.blind = False
         self.slowness = 0.0
 
     async def look(self, owner: Owner) -> Sight:
@@ -86,7 +87,7 @@ class Owners:
         return {}
 
     async def sees_itself(self) -> bool:
-        return True
+        return not self.blind
 
 
 class Heard:
@@ -104,6 +105,19 @@ class Heard:
         self.waited.append((text, passed, whole))
 
 
+class Scans(SilentObserver):
+    """Keeps how the scans ended."""
+
+    def __init__(self) -> None:
+        self.ended: list[str] = []
+
+    def scanned(self, phases: dict[Phase, int], orphans: dict[Phase, int]) -> None:
+        self.ended.append("finished")
+
+    def scan_failed(self, message: str) -> None:
+        self.ended.append(message)
+
+
 class Bench:
     """Everything for one procedure; made inside of the loop."""
 
@@ -111,6 +125,7 @@ class Bench:
         self.loop = asyncio.get_running_loop()
         self.ledger, self.server, self.owners, self.heard = MemoryLedger(), Server(), Owners(), Heard()
         self.keys = (KEY.fingerprint, FORMER.fingerprint)
+        self.observer = Scans()
         rules = Rules(
             server=SERVER, uid="operator", lease=LEASE, late=LATE, call_timeout=10.0, rate=rate, unproven=unproven
         )
@@ -120,7 +135,7 @@ class Bench:
             owners=self.owners,
             server=self.server,
             keys=Keys(KEY, FORMER),
-            observer=SilentObserver(),
+            observer=self.observer,
             random=Random(1),
             wall=lambda: 1_700_000_000.0 + self.loop.time(),
         )

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import replace
 
 from sidecar.core.events import ProspectsSeen
+from sidecar.core.orphans import Verdict
 from sidecar.core.records import Phase, Standing
 from tests.unit.operate.bench import Bench, on_virtual_time
 
@@ -38,6 +39,23 @@ def test_renewals_of_others_are_not_looked_at() -> None:
         return counts, len(told[2].names)
 
     assert on_virtual_time(story) == ([1, 1, 2, 3], 0)
+
+
+def test_a_reclaimer_that_cannot_see_itself_has_not_scanned() -> None:
+    """Whoever is in a wrong place releases nothing, not even what was handed over, and an alert can tell of it."""
+
+    async def story() -> tuple[list[Verdict], list[str]]:
+        bench = Bench()
+        await bench.seat("MSCL1", "web-0", standing=Standing.GONE, phase=Phase.HANDOVER)
+        bench.owners.blind = True
+        blind = await bench.reclaimer.scan()
+        bench.owners.blind = False
+        seeing = await bench.reclaimer.scan()
+        return [it.judgement.verdict for it in (*blind.judged, *seeing.judged)], bench.observer.ended
+
+    verdicts, ended = on_virtual_time(story)
+    assert verdicts == [Verdict.REPORT, Verdict.RECLAIM]
+    assert ended == ["our own instance cannot be seen, so nothing of others can be proven", "finished"]
 
 
 def test_who_waits_anew_is_told_anew() -> None:
