@@ -50,6 +50,8 @@ class InItsPod(Outside):
     hangs: bool = False
     """The app's port does not answer; its container runs."""
     proven: bool = True
+    again: Write | None = None
+    """What this step writes that was not there, or was claimed."""
     lost_at: float = -math.inf
     looks: dict[int, float] = field(default_factory=dict)
     """When each look was answered by the API server, by operation."""
@@ -90,15 +92,14 @@ class InItsPod(Outside):
             self.proven = event.report.uid == US.uid and not event.report.deleting
         if isinstance(event, (events.PodSeen, events.PodLooked)):
             self.known = self.known or event.report.uid == US.uid
-        before = self.proven
-        if isinstance(event, events.WriteLost):
-            self.proven = False  # from this very step on
+        doubted_at = self.state.pod.doubted_at
+        self.again = None
         Outside.feed(self, event)
-        if isinstance(event, events.WriteLost) and self.state is not None:
-            if self.state.pod.doubted_at == self.now:
-                self.lost_at = self.now
-            else:
-                self.proven = before  # the answer to a write that was superseded
+        # Not every lost write is a loss: it may have been superseded, or be a debt's.
+        lost = isinstance(event, events.WriteLost) and self.state is not None
+        if lost and self.state is not None and self.state.pod.doubted_at == self.now > doubted_at:
+            self.proven, self.lost_at = False, self.now
+            assert self.again is None, f"rule 15: writes a lost record in the same breath: {self.again}"
 
     def _carry_out(self, command: Command) -> None:
         if isinstance(command, Launch):
@@ -111,6 +112,7 @@ class InItsPod(Outside):
             if isinstance(asked, Write) and asked.record.phase in (Phase.ACTIVATING, Phase.ACTIVE):
                 again = asked.over is None or asked.over.record.claim is not None
                 assert not again or self.proven, f"rule 15: writes a lost record before it looked: {asked}"
+                self.again = asked if again else self.again
         Outside._carry_out(self, command)
 
     def _check_no_theft(self, asked: Deactivate) -> None:

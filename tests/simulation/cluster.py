@@ -311,15 +311,16 @@ class KubePod(Pod):
             await asyncio.wait([ending])
             await asyncio.sleep(0.24)
         agent, sidecar = self.agent, self.sidecar
+        heard = self.cluster.outage_in() != 0.0
         stopping = asyncio.ensure_future(self.stop())
         left = max(2.0, began + GRACE - self.cluster.loop.time())
         done, _ = await asyncio.wait([stopping], timeout=left)
         if not done:
             # Whoever could not be told how long its pod has left may be killed before it has finished.
-            told = agent is not None and agent.state.pod.ends_at is not None
+            told = heard or (agent is not None and agent.state.pod.ends_at is not None)
             # Its last command is its end: a real process does not wait for what is still under way.
             left_in_time = agent is not None and agent.finished.done()
-            self.cluster.overruns += not left_in_time and (told or self.cluster.outage_in() != 0.0)
+            self.cluster.overruns += not left_in_time and told
             self.revoked.dead = True
             if agent is not None and agent._timer is not None:
                 agent._timer.cancel()
