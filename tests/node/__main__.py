@@ -31,7 +31,9 @@ def main(arguments: Sequence[str]) -> int:
     if code := programs.main([]):
         return code
     if IMAGE not in os.environ:
-        built = subprocess.run([ROOT / ".ci" / "node-image"], stdout=subprocess.PIPE, text=True, check=False)
+        # Whoever ends this process ends the engine too that builds the image.
+        build = ["setpriv", "--pdeathsig", "TERM", str(ROOT / ".ci" / "node-image")]
+        built = subprocess.run(build, stdout=subprocess.PIPE, text=True, check=False)
         if built.returncode:
             return built.returncode
         os.environ[IMAGE] = built.stdout.strip()

@@ -7,7 +7,7 @@ routes, addresses, mounts, settings of the kernel. In namespaces of their own al
 however the run ended, and the last process ends with the first. What lost: cleaning up after them on the machine
 itself, which never happens when the cleaner is killed, and which two runs at once do to each other.
 
-Only control groups have no namespace that helps here: they are made below one folder, and removed by whoever waits.
+Only control groups stay: those of containers that died with the room are removed by whoever waits for it.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import sys
 import tempfile
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from types import FrameType
 from typing import Final
@@ -28,6 +29,8 @@ FOLDER: Final = "LICENSE_SIDECAR_NODE_FOLDER"
 """The variable that says where the node's state goes, and by being there, that this is the room."""
 ROOT: Final = Path(__file__).resolve().parents[2]
 CGROUPS: Final = Path("/sys/fs/cgroup")
+# Where a containerd of the room keeps a folder for each container that runs, under the name of its control group.
+_CONTAINERS: Final = "*/c/state/io.containerd.runtime.v2.task/*/*"
 # They are the whole machine's, and a kubelet writes them unless they are as it wants them: here it sees files.
 _KERNEL: Final = {
     "vm/overcommit_memory": "1",
@@ -64,13 +67,8 @@ def run(command: Sequence[str]) -> int:
     finally:
         child.kill()
         child.wait()
-        _remove_cgroups(folder.name)
+        _remove_cgroups(folder)
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def cgroup(folder: Path) -> str:
-    """Return the control group below which all of a room's containers are."""
-    return f"/{folder.name}"
 
 
 def _furnish(folder: Path) -> None:
@@ -94,18 +92,22 @@ def _be_first(command: Sequence[str]) -> int:
     while True:
         ended, status = os.wait()
         if ended == pid:
-            return os.waitstatus_to_exitcode(status)
+            code = os.waitstatus_to_exitcode(status)
+            return code if code >= 0 else 128 - code  # as a shell says that it was a signal
 
 
-def _remove_cgroups(name: str) -> None:
+def _remove_cgroups(folder: Path) -> None:
+    """Remove the control groups of containers that died with the room: nobody was left to do it in order."""
     limit = time.monotonic() + 10
-    for top in CGROUPS.glob(f"*/{name}"):
-        for at in (*sorted(top.rglob("*/"), reverse=True), top):
+    for container in folder.glob(_CONTAINERS):
+        for at in CGROUPS.glob(f"*/{container.parent.name}/{container.name}"):
             while at.is_dir() and time.monotonic() < limit:
                 try:
                     at.rmdir()
                 except OSError:  # its last process is not quite gone
                     time.sleep(0.05)
+            with suppress(OSError):  # others are in there
+                at.parent.rmdir()
 
 
 def _do(*command: str) -> None:

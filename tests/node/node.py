@@ -18,7 +18,6 @@ from tests.cluster.control_plane.children import Child
 from tests.cluster.control_plane.credentials import write_private
 from tests.cluster.control_plane.plane import ControlPlane
 from tests.node.dns import DOMAIN
-from tests.node.enclosure import cgroup
 from tests.node.runtime import Runtime
 from tests.process.processes import ask
 
@@ -64,7 +63,6 @@ class Node:
             "authorization": {"mode": "AlwaysAllow"},
             "containerRuntimeEndpoint": self.runtime.endpoint,
             "cgroupDriver": "cgroupfs",
-            "cgroupRoot": cgroup(folder),
             # Control groups for quality of service want a hierarchy that a machine's init has prepared.
             "cgroupsPerQOS": False,
             "enforceNodeAllocatable": [],
