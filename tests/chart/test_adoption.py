@@ -14,9 +14,10 @@ from typing import Any
 import pytest
 import yaml
 
+from tests.chart.activation import Activation, Key
 from tests.chart.helm import CHART, ROOT, Helm
 from tests.chart.kubelet.kubelet import Kubelet
-from tests.chart.release import Activation, Key, Release, bind_claims, values
+from tests.chart.release import Release, bind_claims, values
 from tests.cluster.control_plane.plane import ControlPlane
 
 VENDOR = Path(__file__).parent / "vendor"

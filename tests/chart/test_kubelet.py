@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import pytest
 
+from tests.chart.activation import LIMIT, SECURITY, is_ready
 from tests.chart.kubelet.kubelet import Kubelet
-from tests.chart.release import LIMIT, SECURITY, is_ready
 from tests.cluster.control_plane.api import Object
 from tests.process.processes import until
 

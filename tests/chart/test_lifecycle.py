@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 
+from tests.chart.activation import Activation
 from tests.chart.conftest import obtain
 from tests.chart.helm import VERSIONS, Failed
 from tests.chart.kubelet.kubelet import Kubelet
-from tests.chart.release import Activation, Release, values
+from tests.chart.release import Release, values
 from tests.cluster.control_plane.plane import ControlPlane
 
 TRIAL = "FAKE-LIFE-ONLY-NOT0-REAL-0001-MOCK"
@@ -158,3 +159,18 @@ def test_a_missing_key_is_said_before_anything_is_made(release: Release, activat
     with pytest.raises(Failed, match=r"There is no activation key\. Set license\.key"):
         release.install(values(activation))
     assert left_in(release) == set()
+
+
+def test_an_upgrade_that_fails_is_taken_back(release: Release, activation: Activation) -> None:
+    """An image that nobody has, with --atomic: one pod waits, the other goes on serving, and then all is as it was."""
+    key = activation.key(2)
+    given = values(activation, key, {"replicas": 2})
+    release.install(given)
+    pods = release.names()
+    broken = {**given, "app": {**given["app"], "image": {"repository": "made.invalid/nobody-has-it"}}}
+    with pytest.raises(Failed, match="rolled back due to atomic being set"):
+        release.run_unready("upgrade", broken, "--atomic", "--timeout=15s")
+    release.until_rolled_out()
+    assert len(pods & release.names()) == 1
+    release.until("two seats", lambda: len(activation.used(key)) == 2)
+    assert release.secret("mdicapsrv-license-key") == {"value": key.text}

@@ -5,7 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
-from tests.chart.release import Activation, Release, values
+from tests.chart.activation import Activation
+from tests.chart.release import Release, values
 from tests.cluster.control_plane.api import MERGE, Object, path
 
 

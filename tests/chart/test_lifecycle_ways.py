@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
+from tests.chart.activation import Activation, Key
 from tests.chart.helm import Failed, Helm
 from tests.chart.kubelet.kubelet import Kubelet
-from tests.chart.release import Activation, Key, Release, bind_claims, forbidden, values
+from tests.chart.manifests import load
+from tests.chart.release import Release, bind_claims, forbidden, values
 from tests.chart.test_lifecycle import SECRETS, left_in
 from tests.cluster.control_plane.api import Object
 from tests.cluster.control_plane.plane import ControlPlane
@@ -90,6 +94,20 @@ def test_without_hooks_and_with_own_secrets(release: Release, activation: Activa
     assert len(activation.used(key)) == 1
 
 
+def test_applied_without_helm(release: Release, activation: Activation) -> None:
+    """What `helm template` prints, applied by somebody else, lives; scaled to 0 it leaves neither seat nor record."""
+    key = activation.key(1)
+    own_secrets(release, key)
+    text = json.dumps(values(activation, None, OWN, {"helmTest": {"enabled": False}}))
+    rendered = release.helm.template(values=text, namespace=release.namespace, more=["--no-hooks"])
+    for it in load(rendered):
+        release.admin.apply(it, release.namespace)
+    release.until_rolled_out()
+    assert len(activation.used(key)) == 1
+    release.admin.patch("deployments", "md-icapsrv", {"spec": {"replicas": 0}}, release.namespace)
+    release.until("the end", lambda: not activation.used(key) and not release.leases() and not release.pods())
+
+
 def test_the_key_in_a_secret_of_ones_own_is_changed_by_hand(release: Release, activation: Activation) -> None:
     """`previous` and `value` of the own Secret changed: the seats move without a roll."""
     old, new = activation.key(1), activation.key(1)
@@ -137,16 +155,17 @@ def run_cron_job(release: Release) -> None:
 
 
 def test_a_plain_container_waits_for_the_app(release: Release, activation: Activation) -> None:
-    """Where there are no native sidecars both get SIGTERM together: the seat is given back after the app has ended."""
+    """Where there are no native sidecars both are told to end together: the seat goes when the app serves no more."""
     key = activation.key(1)
     release.install(values(activation, key, {"sidecar": {"mode": "container"}}))
     (pod,) = release.pods()
     assert [it["name"] for it in pod["spec"]["containers"]] == ["md-icapsrv", "license-sidecar"]
     release.uninstall()
     assert activation.used(key) == set()
-    lines = [it for it in release.kubelet.story(release.namespace).splitlines() if "has ended with" in it]
-    order = [it.split(": ")[1].split()[0] for it in lines if pod["metadata"]["name"] in it]
-    assert order == ["md-icapsrv", "license-sidecar"]
+    told = [it.partition(": ") for it in release.kubelet.story(release.namespace).splitlines()]
+    when = {what: float(where.split()[0]) for where, _, what in told if where.endswith(pod["metadata"]["name"])}
+    # The app's preStop takes a second, and the sidecar was told at its beginning.
+    assert when["license-sidecar has ended with 0"] - when["is being deleted"] > 1
 
 
 def test_the_end_of_the_namespace(release: Release, activation: Activation) -> None:

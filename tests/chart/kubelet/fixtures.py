@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 import pytest
 
+from tests.chart.activation import Activation
 from tests.chart.helm import Helm
 from tests.chart.kubelet.container import possible
 from tests.chart.kubelet.kubelet import Kubelet
-from tests.chart.release import Activation, Release, forbidden, told_keys
+from tests.chart.release import Release, forbidden, told_keys
 from tests.cluster.control_plane.cluster import Cluster
 from tests.cluster.control_plane.plane import ControlPlane
 
