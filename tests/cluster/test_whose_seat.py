@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import time
 
@@ -95,6 +96,19 @@ def test_a_pod_that_has_ended_counts_as_gone(story: PodScene, phase: str) -> Non
     pod.report(phase=phase)
     watcher(story)
     story.until_taken()
+
+
+@pytest.mark.skipif(os.environ.get("CI") != "true", reason="waits half a minute; CI=true runs it")
+def test_a_pod_on_a_lost_node_counts_as_gone_once_its_deletion_is_overdue(story: PodScene) -> None:
+    """Its object stays for ever: half a minute after the end of its grace period its seat is free, and not before."""
+    pod = story.ready_pod("icap-0", QUICK)
+    pod.kill()
+    began = time.monotonic()
+    pod.delete(1)
+    watcher(story)
+    until("the free seat", lambda: story.taken() == set(), limit=60, story=story.story)
+    assert time.monotonic() - began > 30
+    assert story.admin.get("pods", "icap-0", story.namespace)["metadata"]["uid"] == pod.uid
 
 
 BLIND: dict[str, tuple[Right, str]] = {
