@@ -148,6 +148,8 @@ class AppView:
     next_at: float = 0.0
     failures: int = 0
     takes_upload: bool | None = None
+    answered_at: float = -math.inf
+    """When it answered last, whatever it said."""
     confirmed_at: float | None = None
     """When the app last said that it is licensed, for our seat."""
 

@@ -64,7 +64,9 @@ def app_seen(state: State, now: float, flight: Flight, event: AppSeen) -> Folded
         ours and not licensed and seat is not None and isinstance(seat.tenure, Held) and lapsed < FRESH_LICENCE
     )
     pause = 1.0 if eager else points.jittered(state.policy.app_interval, event.luck)
-    app = AppView(AppMet(report, now), now + pause, takes_upload=takes_upload, confirmed_at=confirmed_at)
+    app = AppView(
+        AppMet(report, now), now + pause, takes_upload=takes_upload, answered_at=now, confirmed_at=confirmed_at
+    )
     state = replace(state, app=app)
     if seat is None or not ours or isinstance(seat.delivery, Undelivered):
         return state, notices

@@ -219,6 +219,27 @@ def test_rule_17_the_app_itself_is_asked_before_its_status_is_believed() -> None
     assert not scene.taken(), "and when it does not answer any more, the status was right"
 
 
+def test_rule_17_silence_after_an_answer_does_not_make_an_old_status_true() -> None:
+    """It said ended, the app answered, and now its port hangs: the status was refuted, and silence releases nothing."""
+    scene = in_kubernetes()
+    scene.hold(AskApp)
+    assert scene.pod.app is not None
+    scene.see_pod(app=replace(scene.pod.app, ended=AppEnd.EXIT))
+    scene.run(0.1)
+    scene.unhold(AskApp)
+    scene.run(30)
+    scene.app.trouble = AppTrouble.SILENT
+    scene.feed(events.Knocked(trouble=AppTrouble.SILENT))
+    scene.run(300)
+    scene.see_pod()
+    scene.run(300)
+    assert scene.taken()
+    assert scene.asked(Deactivate) == []
+    scene.app_ends(AppEnd.CRASH_LOOP)
+    scene.run(6)
+    assert not scene.taken()
+
+
 def test_rule_17_without_the_ledger_nothing_is_sent_that_is_not_marked() -> None:
     """The app has ended and the ledger is down: the mark first, then the release."""
     scene = in_kubernetes()
