@@ -50,6 +50,8 @@ class InItsPod(Outside):
     hangs: bool = False
     """The app's port does not answer; its container runs."""
     proven: bool = True
+    blind: bool = False
+    """Looks at pods are not answered, whatever else is."""
     again: Write | None = None
     """What this step writes that was not there, or was claimed."""
     lost_at: float = -math.inf
@@ -146,6 +148,8 @@ class InItsPod(Outside):
     def _truth(self, call: Call) -> Answer:
         op = call.launch.op
         match call.launch.command:
+            case LookAtPod() if self.blind:
+                return events.PodUnanswered(op=op, message="down")
             case LookAtPod():
                 self.looks[op] = self.now
                 return events.PodLooked(op=op, report=self.report())

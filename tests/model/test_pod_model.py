@@ -99,10 +99,14 @@ class MachineInItsPod(MachineAgainstModel):
 
     # --- the pod and its peers --------------------------------------------------------------------------------------
 
-    @rule(peer=st.sampled_from(["claims", "deactivates", "erases"]))
-    def released_by_force(self, peer: str) -> None:
-        """Let an operator release a seat of a pod that lives, and be interrupted."""
+    @rule(peer=st.sampled_from(["claims", "deactivates", "erases"]), blind=st.booleans())
+    def released_by_force(self, peer: str, blind: bool) -> None:
+        """Let an operator release a seat of a pod that lives, and be interrupted; it may not be seen for a while."""
         self.it.claim(deactivates=peer != "claims", erases=peer == "erases")
+        if blind:
+            self.it.blind = True
+            self.it.wait(40.0, calm=True)
+            self.it.blind = False
 
     @precondition(lambda self: self.it.state is not None)
     @rule(
