@@ -94,7 +94,7 @@ KUBERNETES_MUTANTS: Final = (
         "NO_THEFT",
         "a status that lags is believed over the app's own answer",
         "sidecar/core/conclusions.py",
-        "if state.app.answered_at > since:",
+        "if state.app.answered_at >= since:",
         "if False:",
         (FAILURE,),
     ),

@@ -41,7 +41,7 @@ def _container_fails_at(state: State, contact: AppUnmet | AppMet | AppLost) -> f
         return None  # what the status said before we lost sight of it may be history; the ledger may notice that first
     if pod.report is not None and (pod.report.deleting or pod.report.ended):
         return None  # the end of the pod is no crash: the shutdown gives the seat back
-    if state.app.answered_at > since:
+    if state.app.answered_at >= since:
         # The status lags behind the app's own answer: until it tells of another end, only a closed port agrees with it.
         if not isinstance(contact, AppLost) or contact.trouble is not AppTrouble.REFUSED:
             return None

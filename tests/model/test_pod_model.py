@@ -92,7 +92,6 @@ class MachineInItsPod(MachineAgainstModel):
         it = self.it
         it.lags = True
         it.tell()
-        it.wait(0.01, calm=False)  # an answer takes time: at the same moment it would be one to an earlier question
         it.wait(8.0, calm=True)
         it.lags = False
         it.tell()
