@@ -99,7 +99,9 @@ class InItsPod(Outside):
         Outside.feed(self, event)
         # Not every lost write is a loss: it may have been superseded, or be a debt's.
         lost = isinstance(event, events.WriteLost) and self.state is not None
-        if lost and self.state is not None and self.state.pod.doubted_at == self.now > doubted_at:
+        pod = self.state.pod if lost and self.state is not None else None
+        # Nor is a look of the very same moment older than the loss: time stands still between two steps here.
+        if pod is not None and pod.doubted_at == self.now > max(doubted_at, pod.looked_at):
             self.proven, self.lost_at = False, self.now
             assert self.again is None, f"rule 15: writes a lost record in the same breath: {self.again}"
 
