@@ -103,6 +103,15 @@ LAST_GRACE = 2.0
 """What a pod gets even when its grace period is used up (kubernetes.md, Termination)."""
 
 
+def stale_after(policy: Policy) -> float:
+    """Return the age in seconds from which on an adopted record is in doubt.
+
+    In Kubernetes a lease: a stop releases there only in a pod that ends, which has no successor, and a kubelet takes
+    its time to start one.
+    """
+    return policy.lease if policy.watches_pod else STALE * policy.renew
+
+
 def outage_pause(policy: Policy, failures: int, luck: float, retry_after: float | None = None) -> float:
     """Return the pause after the ``failures``-th outage in a row: full jitter, at least what the server wishes.
 

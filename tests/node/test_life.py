@@ -11,10 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from sidecar.core.policy import STALE
 from tests.cluster.control_plane.pods import APP, SIDECAR
 from tests.node.pod import Pod, ends, runs
-from tests.node.scene import FAILURE_GRACE, LEASE, PRE_STOP, RENEW, SEATS, Release, tell
+from tests.node.scene import FAILURE_GRACE, LEASE, PRE_STOP, SEATS, Release, tell
 
 RESOLUTION = 1.0
 """How exactly the API server tells its time, by which the age of a record is judged."""
@@ -147,7 +146,7 @@ def test_a_sidecar_that_ends_alone_keeps_its_seat(release: Release, number: sign
     assert again.restarts(APP) == pod.restarts(APP)
     assert release.deployments()[pod.uid] == seat
     # A restart that took too long leaves a doubt whether the predecessor gave the seat back; then it asks for the same.
-    doubtful = ["activation"] if took > STALE * RENEW - RESOLUTION else []
+    doubtful = ["activation"] if took > LEASE - RESOLUTION else []
     assert asked(release, seat) in (before, before + doubtful)
     exit_code = again.container(SIDECAR)["lastState"]["terminated"]["exitCode"]
     assert exit_code == (0 if number is signal.SIGTERM else 128 + number)

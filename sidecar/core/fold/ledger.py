@@ -54,7 +54,7 @@ def listed(state: State, now: float, event: Listed) -> Folded:
         notices: list[Instant] = [Notice(occasion=Occasion.ADOPTED, identity=it.record.identity) for it in event.own]
         if not event.own:
             return state, []
-        oldest = event.wall - points.STALE * state.policy.renew
+        oldest = event.wall - points.stale_after(state.policy)
         stale = frozenset(it.name for it in event.own if not oldest <= it.record.renewed_at <= event.wall)
         gone = [it.name for it in event.own if it.record.claim or it.record.phase not in _OURS]
         return with_echoes(replace(state, seat=Adopted(event.own, stale)), gone, now), notices

@@ -568,3 +568,15 @@ def test_rule_18_the_app_is_not_asked_while_deciding() -> None:
     scene.stop(release=None)
     scene.run(0.2)
     assert len(scene.asked(AskApp)) == asked
+
+
+@pytest.mark.parametrize(("age", "asked"), [(59.0, 0), (61.0, 1)])
+def test_rule_18_a_successor_asks_nobody_while_the_record_is_younger_than_a_lease(age: float, asked: int) -> None:
+    """A kubelet takes its time to start it; after a lease nobody knows what the predecessor still did."""
+    scene = Scene(record(renewed_at=1000.0 - age), watches_pod=True)
+    scene.server.activate(identity())
+    scene.app.licensed = True
+    scene.begin()
+    scene.run(1)
+    assert scene.stage is Stage.ACTIVE
+    assert len(scene.asked(Activate)) == asked
