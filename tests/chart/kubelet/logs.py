@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 import trustme
 from aiohttp import web
+
+_FAREWELL: Final = 0.1
 
 
 class LogServer:
@@ -31,10 +34,13 @@ class LogServer:
 
     async def __aexit__(self, *_: object) -> None:
         await self._runner.cleanup()
+        await asyncio.sleep(_FAREWELL)  # what is left of TLS connections closes in callbacks
 
     async def _log(self, request: web.Request) -> web.Response:
         place = request.match_info
         file = self._folder / f"{place['namespace']}_{place['pod']}_{place['container']}.log"
         if not file.exists():
             raise web.HTTPNotFound
-        return web.Response(body=file.read_bytes(), content_type="text/plain")
+        answer = web.Response(body=file.read_bytes(), content_type="text/plain")
+        answer.force_close()  # the API server would keep the connection, beyond the end of this loop
+        return answer
