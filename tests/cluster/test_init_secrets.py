@@ -18,6 +18,7 @@ from sidecar.adapters.service_account import ServiceAccount
 from sidecar.errors import LedgerOutage, Refused
 from sidecar.hook_ports import SecretContent, SecretStore
 from sidecar.operate.generated import api_key_fault
+from tests.cluster.control_plane.api import wait_for
 from tests.cluster.control_plane.cluster import Cluster
 from tests.cluster.control_plane.plane import ControlPlane
 from tests.cluster.hook_scene import Ended, HookScene
@@ -273,6 +274,7 @@ def test_somebody_who_writes_to_the_same_secret_loses_nothing(hook: Hook) -> Non
     try:
         hook.give(license=new)
         assert results(hook.go())[LICENSE] == "changed"
+        wait_for("a storm that deserves the name", lambda: len(written) > 5)
     finally:
         over.set()
         thread.join(10)
