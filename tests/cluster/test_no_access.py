@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 
 import pytest
 
 from tests.cluster.control_plane.api import Object
 from tests.cluster.roles import Right
-from tests.cluster.stories.front import Front
+from tests.cluster.stories.front import Front, trust
 from tests.cluster.stories.scene import Pod, PodScene
 from tests.process.processes import until
 
@@ -20,21 +19,6 @@ ALL: list[Right] = [
     (*EVENTS, "create"),
 ]
 MISCONFIGURED = 78
-
-
-@pytest.fixture
-def front(story: PodScene) -> Iterator[Front]:
-    """Put something between the pods of a story and the API server."""
-    with Front(story.cluster) as made:
-        story.environ = made.environ
-        yield made
-
-
-def trust(pod: Pod, authority: str) -> None:
-    """Replace the cluster's authority in a pod's service account, with the token that it has."""
-    mounted = pod.scene.mounted[pod.name]
-    mounted._steady["ca.crt"] = authority
-    mounted.write(mounted.token)
 
 
 def expect_no_seat(story: PodScene, pod: Pod, *words: str) -> None:

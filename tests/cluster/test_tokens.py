@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-
-import pytest
 
 from tests.cluster.control_plane.api import ApiError
-from tests.cluster.stories.front import Front
+from tests.cluster.stories.front import Front, trust
 from tests.cluster.stories.scene import ACCOUNT, Pod, PodScene
 from tests.process.processes import until
-
-
-@pytest.fixture
-def front(story: PodScene) -> Iterator[Front]:
-    """Put something with an authority of its own between the pods of a story and the API server."""
-    with Front(story.cluster) as made:
-        story.environ = made.environ
-        yield made
-
-
-def trust(pod: Pod, authority: str) -> None:
-    """Replace the cluster's authority in a pod's service account, with the token that it has."""
-    mounted = pod.scene.mounted[pod.name]
-    mounted._steady["ca.crt"] = authority
-    mounted.write(mounted.token)
 
 
 def bound_token(story: PodScene, holder: str) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.cluster.control_plane.cluster import Cluster
+from tests.cluster.stories.front import Front
 from tests.cluster.stories.scene import PodScene
 from tests.process.processes import Nursery
 from tests.process.scene import Mock, made_up_key
@@ -62,3 +63,11 @@ def story(
         made.expect_no_secret()
     finally:
         made.close()
+
+
+@pytest.fixture
+def front(story: PodScene) -> Iterator[Front]:
+    """Put something with an authority of its own between the pods of a story and the API server."""
+    with Front(story.cluster) as made:
+        story.environ = made.environ
+        yield made

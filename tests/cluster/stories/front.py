@@ -16,6 +16,7 @@ from urllib.parse import urlsplit
 import trustme
 
 from tests.cluster.control_plane.cluster import Cluster
+from tests.cluster.stories.scene import Pod
 
 PAGE: Final = b"<!doctype html><html><body>Please sign in</body></html>"
 
@@ -127,3 +128,10 @@ async def _pump(source: asyncio.StreamReader, sink: asyncio.StreamWriter) -> Non
 def _page(status: str) -> bytes:
     head = f"HTTP/1.1 {status}\r\nContent-Type: text/html\r\nContent-Length: {len(PAGE)}\r\nConnection: close\r\n\r\n"
     return head.encode() + PAGE
+
+
+def trust(pod: Pod, authority: str) -> None:
+    """Replace the cluster's authority in a pod's service account, with the token that it has."""
+    mounted = pod.scene.mounted[pod.name]
+    mounted._steady["ca.crt"] = authority
+    mounted.write(mounted.token)
