@@ -39,20 +39,20 @@ def test_a_fault_is_found_exactly_where_the_words_say_so(text: str) -> None:
     assert (api_key_fault(text) == "") == by_the_words(text)
 
 
-@pytest.mark.parametrize(
-    "text",
-    [
-        GOOD[:-1],
-        GOOD + "a",
-        GOOD.upper(),
-        "g" + GOOD[1:],
-        "abcd" + GOOD[4:],
-        "1234" + GOOD[4:],
-        "a12b12c12" * 4,
-        "1ab2cd3ef" * 4,
-        "",
-    ],
-)
+KEYS = {
+    "one short": GOOD[:-1],
+    "one more": GOOD + "a",
+    "upper case": GOOD.upper(),
+    "no hex": "g" + GOOD[1:],
+    "four letters in a row": "abcd" + GOOD[4:],
+    "four digits in a row": "1234" + GOOD[4:],
+    "twelve letters": "a12b12c12" * 4,
+    "twelve digits": "1ab2cd3ef" * 4,
+    "nothing": "",
+}
+
+
+@pytest.mark.parametrize("text", KEYS.values(), ids=KEYS.keys())
 def test_a_key_that_breaks_the_rule_in_one_point_is_told(text: str) -> None:
     """Length, alphabet, rows; of twelve letters and twenty-four digits nothing is wrong, nor of the reverse."""
     fault = api_key_fault(text)
