@@ -12,7 +12,7 @@ from typing import Final, Protocol
 from sidecar.core.records import SeatRecord
 
 TRIES: Final = 3
-"""Attempts that may fail or meet a conflict before a seat is left for the next run."""
+"""Attempts that may fail, or meet a conflict while nothing else gets done, before a seat is left for the next run."""
 
 _ASK: Final = 1.0
 

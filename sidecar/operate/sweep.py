@@ -32,6 +32,7 @@ class Sweep:
         self._reclaimer = reclaimer
         self._teller = teller
         self._lease = lease
+        self._patience = lease + CLAIM_TIME + _SLACK
         self._loop = asyncio.get_running_loop()
         self._began = self._loop.time()
         self._moved_at = self._began
@@ -64,7 +65,9 @@ class Sweep:
         record, name = it.stored.record, it.stored.name
         ((_, attempt),) = await self._reclaimer.reclaim((it,))
         self._last[name] = (record, attempt)
-        if attempt.result is not ReclaimResult.RELEASED:
+        # Many who work on the same seats get into each other's way; that is no failure while something gets done.
+        race = attempt.result is ReclaimResult.CONFLICT and self._loop.time() < self._moved_at + self._patience
+        if attempt.result is not ReclaimResult.RELEASED and not race:
             self._tries[name] += 1
         if attempt.answered and not attempt.unknown:
             self._freed.add(name)
@@ -78,8 +81,7 @@ class Sweep:
 
     def _next_look(self, scan: Scan) -> float | None:
         """Return when waiting may have changed something for a record of the first list, or None."""
-        now, patience = self._loop.time(), self._lease + CLAIM_TIME + _SLACK
-        moments = []
+        now, moments = self._loop.time(), []
         for it in scan.judged:
             name = it.stored.name
             if name not in self._first or self._tries[name] >= TRIES:
@@ -93,7 +95,7 @@ class Sweep:
             # As long as something gets done, by us or by others, there is time to see every claim through to its end.
             since = self._began if it.stored.record.claim is None else self._moved_at
             # A moment that passed while the owners were being looked at calls for another look at once.
-            if at is not None and (due_at is not None or at <= since + patience):
+            if at is not None and (due_at is not None or at <= since + self._patience):
                 moments.append(at)
         return min(moments, default=None)
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from contextlib import suppress
 from dataclasses import replace
 from itertools import pairwise
 
 import pytest
 
+from sidecar.core.policy import CLAIM_TIME
 from sidecar.core.records import Claim, Phase, Standing
 from sidecar.errors import LedgerOutage
-from sidecar.operate.results import REMAINS, Fate, Result
+from sidecar.operate.results import REMAINS, TRIES, Fate, Result
 from sidecar.operate.sweep import Sweep, forecast
 from sidecar.ports import Deactivation
 from tests.simulation.memory_ledger import MemoryLedger
@@ -283,6 +285,29 @@ def test_an_owner_that_is_faster_than_our_claim_keeps_its_seat() -> None:
         assert "its owner lives" in result.why
 
     on_virtual_time(story)
+
+
+@pytest.mark.parametrize(("lost", "fate"), [(5, Fate.RELEASED), (math.inf, Fate.FAILED)], ids=["often", "for ever"])
+def test_a_race_that_is_lost_again_and_again_is_no_failure_until_nothing_gets_done(lost: float, fate: Fate) -> None:
+    """Ten reclaimers on one seat: whoever loses looks again. Where that never ends, the run does."""
+
+    async def story() -> float:
+        bench = Bench()
+        stored = await bench.seat("A", phase=Phase.HANDOVER)
+        races = 0
+
+        async def before(operation: str, _name: str) -> None:
+            nonlocal races
+            if operation == "replace" and races < lost:
+                races += 1
+                await bench.renew(stored)
+
+        bench.reclaimer.releaser._ledger = bench.ledger.seen_by(before)
+        assert (await swept(bench))["A"].fate is fate
+        assert races > TRIES
+        return bench.loop.time()
+
+    assert on_virtual_time(story) < LEASE + CLAIM_TIME + 10.0
 
 
 def test_what_others_finish_meanwhile_is_told_as_theirs() -> None:
