@@ -30,6 +30,8 @@ HURRY: Final = 2.0
 MARGIN: Final = 0.25
 """Part of the budget, in seconds, for what comes after the machine's last command."""
 LOOP: Final = "event loop"
+_LAST_EVENTS: Final = 0.2
+"""Seconds, within the margin, for telling others what happened at the very end: that the seat is free."""
 _PULSE: Final = 5.0
 _POD_LIMIT: Final = 400.0
 """Seconds: a watch of the pod is renewed after at most 240 s, jittered, and its outages are told more often."""
@@ -62,6 +64,8 @@ class Life:
     watches_pod: bool = False
     telling: Callable[[], Awaitable[None]] | None = None
     """An endless loop that tells others what happened; it goes on to the end of the process."""
+    told: Callable[[], Awaitable[None]] | None = None
+    """Waits until they are told."""
     listening: Callable[[int], None]
     """Called with the port once probes are answered."""
     bug: Callable[[BaseException], None]
@@ -111,7 +115,12 @@ async def run(life: Life, signals: StopSignals) -> NoReturn:
             ops.create_task(_stop(life, arrivals, senses), name="stop")
             if life.telling is not None:
                 ops.create_task(_endless("events", life.telling()), name="events")
-            life.leave(await life.agent.finished)
+            code = await life.agent.finished
+            if life.told is not None:
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(min(_LAST_EVENTS, life.budget / 4)):
+                        await life.told()
+            life.leave(code)
     except* Exception as group:  # noqa: BLE001 - a bug: nothing is released, the record is kept, the restart adopts it
         life.bug(group)
     life.leave(BUG)

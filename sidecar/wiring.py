@@ -304,6 +304,7 @@ def life(
         watches_keys=online,
         watches_pod=kubernetes,
         telling=events.run if events is not None else None,
+        told=events.told if events is not None else None,
         listening=listening,
         bug=bug,
         leave=leave,

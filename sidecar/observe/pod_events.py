@@ -64,8 +64,15 @@ class PodEvents:
         """Post for ever."""
         while True:
             event = await self._waiting.get()
-            with suppress(LedgerOutage):
-                await self._journal.post(event.reason, event.note, warning=event.warning)
+            try:
+                with suppress(LedgerOutage):
+                    await self._journal.post(event.reason, event.note, warning=event.warning)
+            finally:
+                self._waiting.task_done()
+
+    async def told(self) -> None:
+        """Wait until everything that was worth an event is posted or dropped."""
+        await self._waiting.join()
 
     def _tell(self, reason: str, note: str, *, warning: bool) -> None:
         now = self._clock()

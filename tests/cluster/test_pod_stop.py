@@ -73,6 +73,7 @@ def test_the_deletion_of_the_pod_gives_the_seat_back_at_once(story: PodScene) ->
     end_app(pod)
     assert stopped(pod, within=1.0) == DONE
     expect_free(story)
+    assert [reason for reason, _ in story.events(pod)].count("SeatReleased") == 1
 
 
 def test_the_deletion_of_a_pod_whose_sidecar_has_not_heard_of_it(story: PodScene) -> None:

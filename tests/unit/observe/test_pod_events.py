@@ -123,3 +123,19 @@ async def test_what_cannot_be_posted_is_dropped() -> None:
         scene.now += PAUSE
         scene.events.noticed(Notice(occasion=Occasion.ACTIVATED))
     assert 1 <= len(await scene.posted()) <= 20
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["posted", "dropped"])
+async def test_the_last_events_can_be_waited_for(down: bool) -> None:
+    """The end of the process comes just after the seat was freed: that has to be told first, if it can be."""
+    scene = Scene()
+    scene.journal.down = down
+    await scene.events.told()
+    scene.events.noticed(Notice(occasion=Occasion.RELEASED))
+    running = asyncio.ensure_future(scene.events.run())
+    async with asyncio.timeout(1.0):
+        await scene.events.told()
+    assert [reason for reason, _, _ in scene.journal.posted] == ([] if down else ["SeatReleased"])
+    running.cancel()
+    with suppress(asyncio.CancelledError):
+        await running
