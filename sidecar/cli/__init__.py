@@ -148,6 +148,7 @@ def tell_failure(error: Exception) -> int:
         lines = [
             f"the settings have {count} fault{'s' if count != 1 else ''}",
             *(f"  - {each}" for each in error.faults),
+            *(f"warning: {each}" for each in getattr(error, "__notes__", ())),
         ]
         code = CONFIGURATION
     elif isinstance(error, Refused):

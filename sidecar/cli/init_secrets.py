@@ -50,7 +50,7 @@ from typing import TYPE_CHECKING, Any
 
 from sidecar.cli import operator
 from sidecar.cli.local import duration
-from sidecar.cli.options import add_settings, load
+from sidecar.cli.options import add_settings, load_and_warn
 from sidecar.cli.progress import Progress
 from sidecar.config import Config
 from sidecar.errors import Misconfigured
@@ -83,7 +83,7 @@ def run(arguments: Namespace) -> int:
     # Of the settings only those count that lead to the API server: no seat is touched, and what a sidecar must know
     # about its pod may be missing here.
     vars(arguments).update({"setting:mode": "off", "setting:ledger.kind": "auto"})
-    config = load(arguments, os.environ)
+    config = load_and_warn(arguments, os.environ)
     plan = plan_file.read(arguments.plan, arguments.given)
     namespace = arguments.namespace or config.pod.namespace or _own_namespace(config)
     return operator.conduct(lambda: _see_to(config, arguments, plan, namespace), stopped=operator.INTERRUPTED)

@@ -19,7 +19,7 @@ import time
 from argparse import ArgumentParser, Namespace
 
 from sidecar.cli import operator
-from sidecar.cli.options import add_settings, load
+from sidecar.cli.options import add_settings, load_and_warn
 from sidecar.cli.table import aligned
 from sidecar.config import Config
 from sidecar.exit_codes import DONE
@@ -33,7 +33,7 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Show the ledger."""
-    config = load(arguments, os.environ)
+    config = load_and_warn(arguments, os.environ)
     return operator.conduct(lambda: _show(config, arguments.output), stopped=operator.INTERRUPTED)
 
 

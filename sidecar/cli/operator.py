@@ -43,9 +43,9 @@ def add_output(parser: ArgumentParser) -> None:
 
 def settings(arguments: Namespace) -> Config:
     """Return the settings of a command that acts on seats. Raises ``Misconfigured``, also where there are no seats."""
-    from sidecar.cli.options import load  # noqa: PLC0415 - the helps do without
+    from sidecar.cli.options import load_and_warn  # noqa: PLC0415 - the helps do without
 
-    config = load(arguments, os.environ)
+    config = load_and_warn(arguments, os.environ)
     if config.mode is not Mode.ONLINE:
         raise Misconfigured(
             f"mode ({config.origins['mode']}: {config.mode}): there are no seat records in this mode; "

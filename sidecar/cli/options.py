@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from collections.abc import Collection, Mapping
 from typing import Final
 
 from sidecar.config import SETTINGS, Config, Surroundings
 from sidecar.config import load as load_config
 from sidecar.config.settings import SECTIONS
+from sidecar.secrets import MASKER
 
 _DEST: Final = "setting:"
 
@@ -45,6 +47,17 @@ def load(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Config:
         if dest.startswith(_DEST) and text is not None
     }
     return load_config(flags, file=arguments.config, surroundings=Surroundings(environ=environ))
+
+
+def load_and_warn(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Config:
+    """Return the effective settings of a command that writes no log: what was probably meant otherwise goes to stderr.
+
+    Not what Kubernetes injects for a Service: whoever types a command in a pod cannot help that.
+    """
+    config = load(arguments, environ)
+    for mistake in config.mistakes:
+        sys.stderr.write(MASKER.mask(f"warning: {mistake}\n"))
+    return config
 
 
 def _help(meaning: str, default: str) -> str:

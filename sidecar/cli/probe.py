@@ -4,7 +4,7 @@
   ready     the seat is ours and the app is licensed, or grace
   live      all of its own loops turn
 
-Exit codes: 0 yes, 69 no, or nobody answers.
+Exit codes: 0 yes, 64 wrong usage, 69 no, or nobody answers, 78 --config cannot be read.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from typing import Final
 
-from sidecar.cli.local import Unreachable, add_port, get
+from sidecar.cli.local import Unreachable, add_port, get, port_of
 from sidecar.cli.table import plain
 from sidecar.exit_codes import DONE, UNREACHABLE
 
@@ -29,7 +29,7 @@ def configure(parser: ArgumentParser) -> None:
 def run(arguments: Namespace) -> int:
     """Print the answer; return 0 only for a yes."""
     try:
-        answer = get(arguments.port, PATHS[arguments.question], arguments.within)
+        answer = get(port_of(arguments), PATHS[arguments.question], arguments.within)
     except Unreachable as error:
         sys.stderr.write(f"{error}\n")
         return UNREACHABLE

@@ -1,6 +1,6 @@
 """Show what the running sidecar does: its state, its seat, the last errors, what it waits for and until when.
 
-Exit codes: 0 shown, 69 nobody answers.
+Exit codes: 0 shown, 64 wrong usage, 69 nobody answers, 78 --config cannot be read.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sidecar.cli.local import Unreachable, add_port, get
+from sidecar.cli.local import Unreachable, add_port, get, port_of
 from sidecar.cli.table import aligned
 from sidecar.exit_codes import DONE, UNREACHABLE
 
@@ -29,8 +29,9 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Print the status."""
+    port = port_of(arguments)
     try:
-        answer = get(arguments.port, "/status", arguments.within)
+        answer = get(port, "/status", arguments.within)
     except Unreachable as error:
         sys.stderr.write(f"{error}\n")
         return UNREACHABLE
@@ -39,9 +40,7 @@ def run(arguments: Namespace) -> int:
     except ValueError:
         status = None
     if not isinstance(status, dict):
-        sys.stderr.write(
-            f"what answers on port {arguments.port} is no sidecar: status {answer.status}, no status object\n"
-        )
+        sys.stderr.write(f"what answers on port {port} is no sidecar: status {answer.status}, no status object\n")
         return UNREACHABLE
     if arguments.output == "json":
         sys.stdout.write(json.dumps(status, indent=2, ensure_ascii=False) + "\n")

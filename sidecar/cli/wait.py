@@ -1,6 +1,6 @@
 """Wait until the running sidecar is ready, saying meanwhile what it waits for.
 
-Exit codes: 0 ready, 69 not in time.
+Exit codes: 0 ready, 64 wrong usage, 69 not in time, 78 --config cannot be read.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import time
 from argparse import ArgumentParser, Namespace
 from typing import Any, Final
 
-from sidecar.cli.local import Unreachable, add_port, duration, get
+from sidecar.cli.local import Unreachable, add_port, duration, duration_or_none, get, port_of
 from sidecar.cli.probe import PATHS
 from sidecar.cli.table import plain
 from sidecar.exit_codes import DONE, UNREACHABLE
@@ -27,7 +27,11 @@ def configure(parser: ArgumentParser) -> None:
         "--for", dest="question", choices=("ready", "startup"), default="ready", help="what to wait for (default ready)"
     )
     parser.add_argument(
-        "--timeout", type=duration, default=60.0, metavar="DURATION", help="how long to wait in all (default 60s)"
+        "--timeout",
+        type=duration_or_none,
+        default=60.0,
+        metavar="DURATION",
+        help="how long to wait in all (default 60s; 0 = ask once)",
     )
     parser.add_argument(
         "--every", type=duration, default=0.5, metavar="DURATION", help="pause between two questions (default 500ms)"
@@ -37,12 +41,13 @@ def configure(parser: ArgumentParser) -> None:
 
 def run(arguments: Namespace) -> int:
     """Ask until the answer is yes or the time is up."""
+    port = port_of(arguments)
     began = time.monotonic()
     progress = _Progress()
     while True:
-        left = began + arguments.timeout - time.monotonic()
+        left = (began + arguments.timeout - time.monotonic()) if arguments.timeout else arguments.within
         try:
-            answer = get(arguments.port, f"{PATHS[arguments.question]}?verbose", max(min(arguments.within, left), 0.05))
+            answer = get(port, f"{PATHS[arguments.question]}?verbose", max(min(arguments.within, left), 0.05))
         except Unreachable as error:
             reason = str(error)
         else:

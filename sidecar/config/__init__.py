@@ -80,10 +80,14 @@ def load(
     origins = {name: written[name].origin if name in written else "default" for name in SETTINGS}
     config = _found_out(_assemble(values, origins), around, unreadable)
     findings.faults.extend(judge(FAULTS, config, frozenset(unreadable)))
-    findings.warnings.extend(judge(WARNINGS, config, frozenset(unreadable)))
+    findings.mistakes.extend(judge(WARNINGS, config, frozenset(unreadable)))
+    mistakes, notices = (tuple(map(MASKER.mask, found)) for found in (findings.mistakes, findings.notices))
     if findings.faults:
-        raise Misconfigured(*(MASKER.mask(fault) for fault in findings.faults))
-    return replace(config, warnings=tuple(MASKER.mask(warning) for warning in findings.warnings))
+        misconfigured = Misconfigured(*(MASKER.mask(fault) for fault in findings.faults))
+        for mistake in mistakes:  # a misspelt variable may be why another setting is missing
+            misconfigured.add_note(mistake)
+        raise misconfigured
+    return replace(config, mistakes=mistakes, notices=notices)
 
 
 def _fault(setting: Setting, written: Written, message: str) -> str:

@@ -306,7 +306,8 @@ class Config:
     """The effective settings; all durations are seconds.
 
     ``origins`` tells where each value came from ("default", "FILE line N", an environment variable, a flag).
-    ``warnings`` are sentences for the log: nothing that keeps the sidecar from starting.
+    ``mistakes`` are sentences about what was probably meant otherwise, ``notices`` about what nobody wrote; neither
+    keeps the sidecar from starting.
     """
 
     mode: Mode = _setting(
@@ -329,7 +330,13 @@ class Config:
     log: Log = field(default_factory=Log)
     pod: Pod = field(default_factory=Pod)
     origins: Mapping[str, str] = field(default_factory=_no_origins, compare=False)
-    warnings: tuple[str, ...] = field(default=(), compare=False)
+    mistakes: tuple[str, ...] = field(default=(), compare=False)
+    notices: tuple[str, ...] = field(default=(), compare=False)
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return all sentences, for the log."""
+        return self.mistakes + self.notices
 
     def value(self, name: str) -> Any:
         """Return the value of a setting by its name."""

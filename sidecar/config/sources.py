@@ -38,10 +38,11 @@ class Written:
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong: ``faults`` keep the program from starting, ``warnings`` do not."""
+    """What is wrong: only ``faults`` keep the program from starting; ``notices`` are nobody's mistake."""
 
     faults: list[str] = field(default_factory=list)
-    warnings: list[str] = field(default_factory=list)
+    mistakes: list[str] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -74,9 +75,9 @@ def from_environment(environ: Mapping[str, str], findings: Findings) -> dict[str
             injected.append(variable)
         else:
             hint = suggestion(variable, _BY_VARIABLE)
-            findings.warnings.append(f"the environment variable {variable} is no setting and is ignored{hint}")
+            findings.mistakes.append(f"the environment variable {variable} is no setting and is ignored{hint}")
     if injected:
-        findings.warnings.append(
+        findings.notices.append(
             f"ignored what Kubernetes injects for a Service of the sidecar's name ({', '.join(injected)}):"
             " enableServiceLinks: false in the pod switches that off"
         )

@@ -8,11 +8,14 @@ import socket
 import subprocess
 import sys
 import threading
+from argparse import Namespace
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from sidecar.cli import main
+from sidecar.cli.local import port_of
 from sidecar.cli.status import rows
 from sidecar.cli.wait import explain
 
@@ -33,7 +36,10 @@ def test_a_probe_prints_the_line_and_succeeds_on_200_only(
 def test_a_probe_without_a_sidecar_says_so(closed_port: int, capsys: pytest.CaptureFixture[str]) -> None:
     """One sentence, exit code 69, no traceback."""
     assert main(["probe", "live", "--port", str(closed_port)]) == 69
-    assert capsys.readouterr().err == f"no sidecar answers on port {closed_port} of this host: Connection refused\n"
+    assert capsys.readouterr().err == (
+        f"no sidecar answers on port {closed_port} of this host: Connection refused "
+        "(another port: --http-port or --config)\n"
+    )
 
 
 def test_a_probe_finds_a_sidecar_that_listens_on_ipv6_only(sidecar_on_ipv6: Any) -> None:
@@ -72,13 +78,107 @@ def test_the_port_comes_from_the_setting_unless_a_service_wrote_it(
     sidecar: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """LICENSE_SIDECAR_HTTP_PORT counts, but not as tcp://10.0.0.1:9480 (which Kubernetes injects)."""
-    from sidecar.cli import local  # noqa: PLC0415 - next to its only use
-
     sidecar.answers["/livez"] = [(200, "ok")]
     monkeypatch.setenv("LICENSE_SIDECAR_HTTP_PORT", str(sidecar.port))
     assert main(["probe", "live"]) == 0
     monkeypatch.setenv("LICENSE_SIDECAR_HTTP_PORT", "tcp://10.0.0.1:1")
-    assert local._default_port() == 9480
+    assert port_of(Namespace(port=None, config=None)) == 9480
+
+
+@pytest.mark.parametrize("command", [["probe", "live"], ["wait"], ["status"]], ids=" ".join)
+@pytest.mark.parametrize("text", ["abc", "0", "70000", "9480.0", "http://127.0.0.1:9480"])
+def test_a_port_that_is_none_is_told_and_not_replaced_by_another(
+    text: str, command: list[str], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Only the address of a Service is ignored; who mistypes a port must not be told about another sidecar."""
+    monkeypatch.setenv("LICENSE_SIDECAR_HTTP_PORT", text)
+    with pytest.raises(SystemExit) as end:
+        main(command)
+    assert end.value.code == 64
+    assert "http.port (LICENSE_SIDECAR_HTTP_PORT): a port is a number of 1 to 65535" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("command", [["probe", "live"], ["wait", "--timeout", "5s"], ["status"]], ids=" ".join)
+def test_the_sidecar_is_found_by_what_run_was_given(
+    command: list[str], sidecar: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The flag, the variable, the file by flag or variable; the earlier wins, and an older script says --port."""
+    for path in ("/livez", "/readyz?verbose", "/status"):
+        sidecar.answers[path] = [(200, "{}")]
+    file = tmp_path / "sidecar.yaml"
+    file.write_text(f"http: {{port: {sidecar.port}}}\nactivation: {{url: nowhere}}\n")
+    other = tmp_path / "other.yaml"
+    other.write_text("http: {port: 1}\n")
+    for name in ("LICENSE_SIDECAR_HTTP_PORT", "LICENSE_SIDECAR_CONFIG"):
+        monkeypatch.delenv(name, raising=False)
+    assert main([*command, "--config", str(file)]) == 0
+    assert main([*command, "--config", str(other), "--http-port", str(sidecar.port)]) == 0
+    assert main([*command, "--port", str(sidecar.port)]) == 0
+    monkeypatch.setenv("LICENSE_SIDECAR_CONFIG", str(file))
+    assert main(command) == 0
+    monkeypatch.setenv("LICENSE_SIDECAR_CONFIG", str(other))
+    monkeypatch.setenv("LICENSE_SIDECAR_HTTP_PORT", str(sidecar.port))
+    assert main(command) == 0
+    assert len(sidecar.asked) == 5
+
+
+def test_a_file_without_a_port_means_the_default(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As for `run`."""
+    monkeypatch.delenv("LICENSE_SIDECAR_HTTP_PORT", raising=False)
+    (tmp_path / "sidecar.yaml").write_text("http:\nmode: online\n")
+    assert port_of(Namespace(port=None, config=str(tmp_path / "sidecar.yaml"))) == 9480
+
+
+@pytest.mark.parametrize(
+    ("content", "code", "told"),
+    [
+        (None, 78, "cannot be read (No such file or directory)"),
+        ("mode: [", 78, "is not YAML"),
+        ("http: {port: abc}", 64, "http.port (sidecar.yaml:1): a port is a number of 1 to 65535"),
+    ],
+    ids=["no file", "no YAML", "no port"],
+)
+def test_a_file_that_tells_no_port_is_told(  # noqa: PLR0917 - what is given, what is expected, what it takes
+    content: str | None,
+    code: int,
+    told: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Nobody is asked on a port that was not meant."""
+    monkeypatch.delenv("LICENSE_SIDECAR_HTTP_PORT", raising=False)
+    file = tmp_path / "sidecar.yaml"
+    if content is not None:
+        file.write_text(content)
+    with pytest.raises(SystemExit) as end:
+        raise SystemExit(main(["status", "--config", str(file)]))
+    assert end.value.code == code
+    assert told in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "command",
+    [["probe", "ready", "--within"], ["status", "--within"], ["wait", "--within"], ["wait", "--every"]],
+    ids=" ".join,
+)
+@pytest.mark.parametrize("text", ["0", "0s", "0.0h", "-1", "soon"])
+def test_a_duration_of_nothing_is_wrong_usage(
+    command: list[str], text: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It would ask without waiting for the answer, and call that a sidecar that does not answer."""
+    with pytest.raises(SystemExit) as end:
+        main([*command, text])
+    assert end.value.code == 64
+    assert "longer than 0" in (told := capsys.readouterr().err) or "not a duration" in told
+
+
+def test_wait_without_time_asks_once(sidecar: Any, capsys: pytest.CaptureFixture[str]) -> None:
+    """As long as one answer may take."""
+    sidecar.answers["/readyz?verbose"] = [(503, '{"awaits": "a seat"}'), (200, "{}")]
+    assert main(["wait", "--timeout", "0", "--port", str(sidecar.port)]) == 69
+    assert "not ready within 0 s: a seat" in capsys.readouterr().err
+    assert main(["wait", "--timeout", "0", "--port", str(sidecar.port)]) == 0
 
 
 def test_wait_returns_as_soon_as_the_answer_is_yes(sidecar: Any, capsys: pytest.CaptureFixture[str]) -> None:

@@ -98,6 +98,32 @@ def test_acting_on_seats_needs_a_key_and_the_mode_that_has_seats(command: list[s
     assert "mode (--mode: observe)" in err
 
 
+@pytest.mark.parametrize("command", [["list"], ["reclaim"], ["release", A], ["import", IDS]], ids=lambda it: it[0])
+def test_a_misspelt_variable_is_told_by_every_command(
+    command: list[str], desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On standard error, beside the result; what Kubernetes injects for a Service is nobody's mistake."""
+    monkeypatch.setenv("LICENSE_SIDECAR_LEDGR_DIR", "/elsewhere")
+    monkeypatch.setenv("LICENSE_SIDECAR_SERVICE_HOST", "10.0.0.1")
+    code, out, err = desk.run(*with_ids(desk, command), "--output", "json")
+    json.loads(out)
+    assert code in {0, 77}
+    warned = [line for line in err.splitlines() if line.startswith("warning: ")]
+    told = "the environment variable LICENSE_SIDECAR_LEDGR_DIR is no setting and is ignored"
+    assert warned == [f"warning: {told}: did you mean LICENSE_SIDECAR_LEDGER_DIR?"]
+
+
+def test_a_misspelt_variable_is_told_beside_the_fault_that_it_makes(
+    desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be why something is missing."""
+    monkeypatch.setenv("LICENSE_SIDECAR_POD_UUID", "1234")
+    code, _, err = desk.run("list", ledger_kind="kubernetes")
+    assert code == 78
+    assert "needs pod.uid" in err
+    assert "LICENSE_SIDECAR_POD_UUID is no setting and is ignored: did you mean LICENSE_SIDECAR_POD_UID?" in err
+
+
 def test_ages_have_two_units_at_most() -> None:
     """As a person says them."""
     assert [age(100.0, 100.0 + passed) for passed in (0, 59, 60, 3661, 90000, 864000)] == [
