@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from sidecar.core.view import Stage
+from sidecar.observe.state_gauges import CHECKS
 from tests.chart import promtool
 
 BOARD: dict[str, Any] = json.loads(promtool.DASHBOARD.read_text())
@@ -112,6 +113,19 @@ def test_every_panel_says_what_it_shows() -> None:
         letters = [target["refId"] for target in panel["targets"]]
         assert letters == sorted(set(letters))
         assert letters
+
+
+def test_the_age_of_heartbeats_is_told_of_the_checks_that_are_drawn() -> None:
+    """The panel's text and the guide promise no line that its query leaves out."""
+    (panel,) = [panel for panel in PANELS if panel["title"] == "Heartbeat age"]
+    left_out = set(re.findall(r'check!="(\w+)"', panel["targets"][0]["expr"]))
+    told, _, rest = panel["description"].partition(". ")
+    assert set(re.findall(r"`(\w+)`", told)) == set(CHECKS) - left_out
+    assert left_out == set(re.findall(r"`(\w+)`, [\w ]+, is not drawn", rest))
+    (row,) = re.findall(
+        r"^\| Heartbeat \| (.*?):", (promtool.ROOT / "docs" / "operations.md").read_text(), re.MULTILINE
+    )
+    assert set(re.findall(r"`(\w+)`", row)) == set(CHECKS) - left_out
 
 
 def test_every_state_of_the_machine_has_its_name_and_colour() -> None:

@@ -14,21 +14,8 @@ from tests.unit.docs.pages import ROOT, blocks, pages, text
 _CURL: Final = re.compile(r"(?<![\w/.-])curl ((?:'[^']*'|\"[^\"]*\"|[^|;)}>#'\"\n])+)")
 _WORD: Final = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
 _TAKES_A_VALUE: Final = frozenset(
-    [
-        "-d",
-        "-H",
-        "-X",
-        "-o",
-        "-w",
-        "-m",
-        "--data",
-        "--data-urlencode",
-        "--header",
-        "--max-time",
-        "--output",
-        "--request",
-        "--write-out",
-    ]
+    ("-d", "-H", "-X", "-o", "-w", "-m", "--data", "--data-urlencode", "--header", "--max-time", "--output")
+    + ("--request", "--write-out")
 )
 _VARIABLE: Final = re.compile(r"\$(?:URL|CONTROL)(?=/)")
 
