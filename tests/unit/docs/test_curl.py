@@ -13,9 +13,8 @@ from tests.unit.docs.pages import ROOT, blocks, pages, text
 
 _CURL: Final = re.compile(r"(?<![\w/.-])curl ((?:'[^']*'|\"[^\"]*\"|[^|;)}>#'\"\n])+)")
 _WORD: Final = re.compile(r"(?:'[^']*'|\"[^\"]*\"|[^\s'\"])+")
-_TAKES_A_VALUE: Final = frozenset(
-    ("-d", "-H", "-X", "-o", "-w", "-m", "--data", "--data-urlencode", "--header", "--max-time", "--output")
-    + ("--request", "--write-out")
+_TAKES_A_VALUE: Final = re.compile(
+    r"-[dHXowm]|--(?:data|data-urlencode|header|max-time|output|request|write-out)", re.ASCII
 )
 _VARIABLE: Final = re.compile(r"\$(?:URL|CONTROL)(?=/)")
 
@@ -26,7 +25,7 @@ def addresses(line: str) -> list[str]:
     for call in _CURL.findall(line.replace("`", "\n")):
         words = _WORD.findall(call)
         options = {at for at, word in enumerate(words) if word.startswith("-")}
-        values = {at + 1 for at in options if words[at] in _TAKES_A_VALUE}
+        values = {at + 1 for at in options if _TAKES_A_VALUE.fullmatch(words[at])}
         found += [word for at, word in enumerate(words) if at not in options | values]
     return found
 
