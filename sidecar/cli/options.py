@@ -5,14 +5,12 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Collection, Mapping
-from typing import Final
 
+from sidecar.cli.parser import SETTING
 from sidecar.config import SETTINGS, Config, Surroundings
 from sidecar.config import load as load_config
 from sidecar.config.settings import SECTIONS
 from sidecar.secrets import MASKER
-
-_DEST: Final = "setting:"
 
 
 def add_settings(parser: argparse.ArgumentParser, *, shown: Collection[str] | None = None) -> None:
@@ -31,7 +29,7 @@ def add_settings(parser: argparse.ArgumentParser, *, shown: Collection[str] | No
             groups[section] = parser.add_argument_group(section, (SECTIONS[section].__doc__ or "").splitlines()[0])
         groups.get(section, head).add_argument(
             setting.flag,
-            dest=_DEST + setting.name,
+            dest=SETTING + setting.name,
             metavar=setting.kind.metavar,
             help=_help(setting.help, setting.shown_default or setting.default) if visible else argparse.SUPPRESS,
         )
@@ -42,9 +40,9 @@ def add_settings(parser: argparse.ArgumentParser, *, shown: Collection[str] | No
 def load(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Config:
     """Return the effective settings of a command; raises ``Misconfigured`` with every fault."""
     flags = {
-        dest.removeprefix(_DEST): text
+        dest.removeprefix(SETTING): text
         for dest, text in vars(arguments).items()
-        if dest.startswith(_DEST) and text is not None
+        if dest.startswith(SETTING) and text is not None
     }
     return load_config(flags, file=arguments.config, surroundings=Surroundings(environ=environ))
 

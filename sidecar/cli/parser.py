@@ -9,9 +9,12 @@ import argparse
 import re
 import sys
 from collections.abc import Iterable, Sequence
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from sidecar.exit_codes import USAGE
+
+SETTING: Final = "setting:"
+"""What stands before the names of settings among the parsed arguments."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -36,6 +39,16 @@ class Parser(argparse.ArgumentParser):
                 self.error("; ".join(f"there is no option {flag}{self._suggestion(flag)}" for flag in flags))
             self.error(f"{len(unknown)} argument{'s' if len(unknown) > 1 else ''} too many")
         return arguments
+
+    def format_help(self) -> str:
+        """Return the help; its first line has one word for all settings: forty flags push the rest off the screen."""
+        others = [it for it in self._actions if not it.dest.startswith(SETTING)]
+        if self.usage is None and len(others) < len(self._actions):
+            formatter = self._get_formatter()
+            formatter.add_usage(None, others, self._mutually_exclusive_groups, prefix="usage: ")
+            usage = formatter.format_help().removeprefix("usage: ").strip()
+            self.usage = usage.replace("%", "%%") + " [settings]"
+        return super().format_help()
 
     def error(self, message: str) -> NoReturn:
         """Say what is wrong in one line and end with exit code 64."""

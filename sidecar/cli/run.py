@@ -1,4 +1,17 @@
-"""``license-sidecar run``: the sidecar itself."""
+"""Take a seat for the app beside it, keep it, give it back; reclaim the seats of orphans.
+
+This is the sidecar itself: it runs until SIGTERM (or SIGINT) and then ends within shutdown.budget,
+whatever hangs. `status`, `wait` and `probe` ask it on http.port; /metrics is there too. It needs a
+key in key.dir, an app at app.url and a ledger: Leases where a service account's token is mounted,
+elsewhere the folder ledger.dir. None of them has to be there at its start.
+
+  license-sidecar check-config --config sidecar.yaml     every fault at once, without starting
+  license-sidecar run --config sidecar.yaml --log-format text
+
+Exit codes: 0 told to stop, and the seat was given back or is its successor's; 64 wrong usage;
+69 the seat could not be given back in time: its record says so, and others finish it; 70 a bug:
+the seat stays ours, its restart adopts it; 78 wrong settings, every fault listed.
+"""
 
 from __future__ import annotations
 

@@ -6,6 +6,7 @@ import argparse
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -176,6 +177,11 @@ def test_every_command_explains_itself(name: str) -> None:
     assert (ended.returncode, ended.stderr) == (0, "")
     assert ended.stdout.startswith(f"usage: license-sidecar {name} ")
     assert len(ended.stdout.splitlines()) > 5
+    assert "``" not in ended.stdout
+    usage, description, *_ = ended.stdout.split("\n\n")
+    assert len(usage.splitlines()) < 6
+    assert description.splitlines()[0].endswith(".") or description.splitlines()[0].endswith(",")
+    assert re.search(r"^Exit codes?: 0", ended.stdout, re.MULTILINE)
 
 
 def test_check_config_prints_every_setting_with_its_origin(
