@@ -67,13 +67,15 @@ class AppOutage(Retryable):
     """No useful answer of the app.
 
     ``sent``: a request that makes the app ask the activation server may have been taken (relevant for ``activate``).
+    ``lingers``: its REST port refuses, and yet something of it may still serve (relevant for ``report``).
     """
 
-    def __init__(self, trouble: AppTrouble, message: str, *, sent: bool = False) -> None:
+    def __init__(self, trouble: AppTrouble, message: str, *, sent: bool = False, lingers: bool = False) -> None:
         """Keep what the caller decides by."""
         super().__init__(message)
         self.trouble = trouble
         self.sent = sent
+        self.lingers = lingers
 
 
 class LedgerOutage(Retryable):

@@ -86,6 +86,10 @@ class AppPort:
             return _settle(first)
         second = await once(other)
         if isinstance(second, ExchangeError):
+            if isinstance(first, ExchangeError):
+                # A word in either scheme is a sign of life; and what either sent may have been understood.
+                first.answered = second.answered = first.answered or second.answered
+                first.sent = second.sent = first.sent or second.sent
             # If TLS is spoken but not trusted, that is the trouble; otherwise the first try says more.
             return _settle(second if second.fault in {Fault.UNTRUSTED, Fault.AUTHORITIES} else first)
         if _doubtful(second):

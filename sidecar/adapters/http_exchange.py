@@ -65,15 +65,19 @@ class Fault(StrEnum):
 class ExchangeError(Exception):
     """No complete answer. ``sent`` is False only if it is certain that the request never left.
 
-    ``in_handshake``: a connection was there, and TLS was being agreed on.
+    ``in_handshake``: a connection was there, and TLS was being agreed on. ``answered``: somebody said something, if
+    only an alert of TLS; without that a connection that was closed proves no life behind whoever took it.
     """
 
-    def __init__(self, fault: Fault, *, sent: bool, detail: str = "", in_handshake: bool = False) -> None:
+    def __init__(
+        self, fault: Fault, *, sent: bool, detail: str = "", in_handshake: bool = False, answered: bool = False
+    ) -> None:
         """Keep what the adapters translate; the text holds no URL, no header and no body."""
         super().__init__(f"{fault} ({detail})" if detail else fault.value)
         self.fault = fault
         self.sent = sent
         self.in_handshake = in_handshake
+        self.answered = answered
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,6 +160,7 @@ class Exchange:
                 sent=progress.perhaps_sent(error),
                 detail=detail,
                 in_handshake=progress.step == "start_tls",
+                answered=progress.answered or fault is Fault.GARBAGE or _said_something(chain),
             ) from error
         finally:
             await progress.hang_up()
@@ -187,9 +192,10 @@ class Exchange:
 class _Progress:
     """Follows a request through httpx's documented ``trace`` extension, to know whether it was sent."""
 
-    __slots__ = ("sent", "step", "stream", "traced")
+    __slots__ = ("answered", "sent", "step", "stream", "traced")
 
     def __init__(self) -> None:
+        self.answered = False
         self.sent = False
         self.stream: Any = None  # httpcore's AsyncNetworkStream; httpcore is httpx's affair, not a dependency of ours
         self.step = ""
@@ -206,6 +212,8 @@ class _Progress:
             self.sent = self.sent or (request is not None and request.method != b"CONNECT")
         elif name == "connect_tcp.complete":
             self.stream = info.get("return_value")
+        elif name in {"start_tls.complete", "receive_response_headers.complete"}:
+            self.answered = True
 
     async def hang_up(self) -> None:
         """Close the connection if httpcore did not: it forgets one that is cancelled during the TLS handshake."""
@@ -221,12 +229,12 @@ class _Progress:
 
 async def _read(response: httpx.Response) -> Answer:
     if response.headers.get("content-encoding", "identity").strip().lower() not in {"", "identity"}:
-        raise ExchangeError(Fault.CODED, sent=True)
+        raise ExchangeError(Fault.CODED, sent=True, answered=True)
     body = bytearray()
     async for chunk in response.aiter_raw():
         body += chunk
         if len(body) > SIZE_LIMIT:
-            raise ExchangeError(Fault.OVERSIZED, sent=True)
+            raise ExchangeError(Fault.OVERSIZED, sent=True, answered=True)
     return Answer(response.status_code, bytes(body), response.headers)
 
 
@@ -255,6 +263,11 @@ def _judge(error: Exception, chain: Sequence[BaseException], progress: _Progress
         cut = str(error).startswith(("Server disconnected", "peer closed"))
         return (Fault.CUT if cut else Fault.GARBAGE), ""
     return (Fault.NETWORK if isinstance(error, httpx.ConnectError) else Fault.CUT), ""
+
+
+def _said_something(chain: Iterable[BaseException]) -> bool:
+    """Tell whether TLS failed by what came (an alert, plain text, a certificate), not because nothing came."""
+    return any(isinstance(link, ssl.SSLError) and not isinstance(link, ssl.SSLEOFError) for link in chain)
 
 
 def _detail(link: BaseException) -> str:

@@ -31,6 +31,8 @@ _TROUBLES: Final = {
     Fault.NETWORK: AppTrouble.SILENT,
 }
 """Every other fault is an answer that makes no sense."""
+_HUNG_UP: Final = frozenset({Fault.CUT, Fault.TLS})
+"""Faults that are silence where nothing was answered: a forwarder (docker-proxy) takes connections for a dead app."""
 
 _AT_THE_DOOR: Final = frozenset({401, 403, 404, 405})
 """Statuses with which a request is turned away before anything is done."""
@@ -57,6 +59,7 @@ class IcapServer:
         delivery_timeout: float = 30.0,
         knock_timeout: float = 1.0,
         needs_deployment_id: bool = True,
+        lingers: Callable[[], bool] = lambda: False,
         clock: Callable[[], float] = time.monotonic,
         now: Callable[[], float] = time.time,
     ) -> None:
@@ -64,7 +67,8 @@ class IcapServer:
 
         ``delivery_timeout`` is for ``upload`` and ``activate``, during which the app itself asks the activation server.
         ``needs_deployment_id`` False (``deployment_id.source`` is not ``app``) makes a report without an API key
-        possible, from ``/readyz`` alone. Raises ``Misconfigured`` for an unusable address.
+        possible, from ``/readyz`` alone. ``lingers`` tells, where the REST port refuses, whether something of the app
+        may still serve. Raises ``Misconfigured`` for an unusable address.
         """
         try:
             self._port = AppPort(url, ca_file)
@@ -77,23 +81,38 @@ class IcapServer:
         self._delivery_timeout = delivery_timeout
         self._knock_timeout = knock_timeout
         self._needs_deployment_id = needs_deployment_id
+        self._lingers = lingers
         self._clock = clock
         self._now = now
-        self._readyz_seen = False
+        self._readyz_of: tuple[str | None] | None = None  # the deployment ID of the app whose /readyz answered last
         self._readyz_absent_until = clock()
 
     async def report(self) -> AppReport:
-        """Ask for deployment ID, licence and readiness. Raises ``AppOutage``."""
+        """Ask for deployment ID, licence and readiness. Raises ``AppOutage``.
+
+        Once the licence is told, the app lives: whatever becomes of ``/readyz`` then is neither silence nor an end.
+        """
         deadline = _deadline(self._timeout)
         key = self._headers()
         licence: Object = {}
-        if key or self._needs_deployment_id:
+        asked = bool(key or self._needs_deployment_id)
+        if asked:
             answer = await self._get("/admin/license", deadline, key)
             found = json_object(answer.body) if answer.status == 200 else None  # noqa: PLR2004 - all else is an error
             if found is None:
                 raise _outage(answer, key)
             licence = found
-        readyz = await self._readyz(deadline)
+        told = read_report(licence, {}, self._now())
+        try:
+            readyz = await self._readyz(deadline, told.deployment_id)
+        except AppOutage as outage:
+            if not asked:
+                raise
+            # Nothing is read out of a /readyz that did not answer. Where it did before, a good licence alone would hide
+            # what it may have to say: the last report stands. A "no", and another ID, are told at once.
+            if told.licensed is False or self._readyz_of != (told.deployment_id,):
+                return told
+            raise AppOutage(AppTrouble.BROKEN, f"{outage} (/readyz; /admin/license answers)") from outage
         if not licence and not readyz and not key:
             raise AppOutage(AppTrouble.BROKEN, "app: without an API key, and without /readyz, it tells nothing")
         return read_report(licence, readyz, self._now())
@@ -139,20 +158,20 @@ class IcapServer:
         """Close what is open."""
         await self._port.aclose()
 
-    async def _readyz(self, deadline: float) -> Object:
+    async def _readyz(self, deadline: float, deployment_id: str | None) -> Object:
         """Return the verbose ``/readyz``, or an empty object from a version that does not have it."""
         if self._clock() < self._readyz_absent_until:
             return {}
-        answer = await self._get("/readyz", deadline, {}, ("verbose", "true"))
+        answer = await self._get("/readyz", min(deadline, _deadline(self._timeout / 2)), {}, ("verbose", "true"))
         found = json_object(answer.body)
         if found is not None and is_readyz(found):
-            self._readyz_seen = True
+            self._readyz_of = (deployment_id,)
             return found
         if answer.status >= 500:  # noqa: PLR2004 - at start, or an old version's way to say 404
-            if self._readyz_seen:
+            if self._readyz_of is not None:
                 raise _outage(answer, {})
             return {}
-        self._readyz_seen = False
+        self._readyz_of = None
         self._readyz_absent_until = self._clock() + READYZ_ABSENT_FOR
         return {}
 
@@ -160,7 +179,9 @@ class IcapServer:
         try:
             return await self._port.ask("GET", path, deadline=deadline, headers=headers, query=query)
         except ExchangeError as error:
-            raise _unreached(error) from error.__cause__
+            outage = _unreached(error)
+            outage.lingers = outage.trouble is AppTrouble.REFUSED and self._lingers()
+            raise outage from error.__cause__
 
     async def _post(
         self, path: str, headers: dict[str, str], kind: str, content: bytes, *, asks_server: bool = False
@@ -189,7 +210,10 @@ def _deadline(seconds: float) -> float:
 
 
 def _unreached(error: ExchangeError, *, sent: bool = False) -> AppOutage:
-    return AppOutage(_TROUBLES.get(error.fault, AppTrouble.BROKEN), f"app: {error}", sent=sent)
+    trouble = _TROUBLES.get(error.fault, AppTrouble.BROKEN)
+    if error.fault in _HUNG_UP and not error.answered:
+        trouble = AppTrouble.SILENT
+    return AppOutage(trouble, f"app: {error}", sent=sent)
 
 
 def _outage(answer: Answer, key: dict[str, str], *, sent: bool = False) -> AppOutage:

@@ -23,6 +23,7 @@ KEY = Secret("ABCD-EFGH-1234-5678-IJKL-MNOP-9012-3456")
 API_KEY = Secret("0a1b2c3d4e5f6a7b8c9d0e1f2a3b4c5d6e7f")
 ID = "MSCL00000000000000000000000000000000"
 NOW = 1_790_000_000.0
+EXPIRES = 1790726400.0
 FULL = {
     "deployment": ID,
     "days_left": 10,
@@ -66,7 +67,7 @@ async def test_report() -> None:
         licensed=True,
         parts=(("database", True), ("engines", False), ("server_profiles", True)),
         product="MetaDefender ICAP Server",
-        expires_at=1790726400.0,
+        expires_at=EXPIRES,
     )
     assert Secret(first.calls.last.request.headers["apikey"]) == API_KEY
     assert "apikey" not in second.calls.last.request.headers
@@ -198,6 +199,55 @@ async def test_readyz_with_an_error() -> None:
         with pytest.raises(AppOutage) as outage:
             await server.report()
     assert outage.value.trouble is AppTrouble.BROKEN
+
+
+NO_READYZ: dict[str, dict[str, Any]] = {
+    "silent": {"side_effect": httpx.ReadTimeout("")},
+    "unreachable": {"side_effect": httpx.ConnectError("")},
+    "500": {"return_value": httpx.Response(500)},
+}
+
+
+@pytest.mark.parametrize("how", NO_READYZ.values(), ids=NO_READYZ)
+async def test_no_theft_an_app_that_tells_its_licence_lives_whatever_becomes_of_readyz(how: dict[str, Any]) -> None:
+    """Outside Kubernetes silence would release its seat: it is no silence, and the last report stands."""
+    with respx.mock:
+        respx.get(f"{URL}/admin/license").respond(json=FULL)
+        readyz = respx.get(f"{URL}/readyz").mock(**how)
+        server = app()
+        assert await server.report() == AppReport(
+            ID, licensed=True, product="MetaDefender ICAP Server", expires_at=EXPIRES
+        )
+        readyz.mock(return_value=httpx.Response(200, json=READY))
+        assert (await server.report()).parts != ()
+        readyz.mock(**how)
+        with pytest.raises(AppOutage, match="/admin/license answers") as outage:
+            await server.report()
+    assert outage.value.trouble is AppTrouble.BROKEN
+
+
+@pytest.mark.parametrize("news", [{"days_left": 0}, {"deployment": "ANOTHER"}], ids=["not licensed", "another ID"])
+async def test_what_is_new_is_told_without_a_readyz(news: dict[str, Any]) -> None:
+    """A lost licence and another deployment ID do not wait for a /readyz that hangs."""
+    with respx.mock:
+        licence = respx.get(f"{URL}/admin/license").respond(json=FULL)
+        readyz = respx.get(f"{URL}/readyz").respond(json=READY)
+        server = app()
+        await server.report()
+        licence.respond(json=FULL | news)
+        readyz.mock(side_effect=httpx.ReadTimeout(""))
+        told = await server.report()
+    assert (told.deployment_id, told.licensed) == (news.get("deployment", ID), "deployment" in news)
+    assert told.parts == ()
+
+
+async def test_without_a_question_for_the_licence_a_silent_readyz_is_silence() -> None:
+    """Nothing has answered then."""
+    with respx.mock:
+        respx.get(f"{URL}/readyz").mock(side_effect=httpx.ReadTimeout(""))
+        with pytest.raises(AppOutage) as outage:
+            await app(api_key=None, needs_deployment_id=False).report()
+    assert outage.value.trouble is AppTrouble.SILENT
 
 
 @pytest.mark.parametrize(

@@ -189,6 +189,36 @@ async def test_refused(scheme: str) -> None:
         assert (outage.value.trouble, outage.value.sent) == (AppTrouble.REFUSED, False)
 
 
+@pytest.mark.parametrize("lingers", [True, False])
+async def test_what_lingers_is_asked_where_the_port_refuses(lingers: bool) -> None:
+    """Whether something of the app may still serve is worth a look only then."""
+    with pytest.raises(AppOutage) as outage:
+        await app(free_port(), lingers=lambda: lingers).report()
+    assert outage.value.lingers is lingers
+    async with RawServer() as raw:
+        raw.scripts = [raw.cut]
+        with pytest.raises(AppOutage) as outage:
+            await app(raw.port, lingers=lambda: lingers).report()
+    assert not outage.value.lingers
+
+
+async def test_no_theft_a_port_that_closes_between_two_questions_has_told_its_licence() -> None:
+    """The licence was told, so a /readyz that is refused is no end of the app: the next look will tell."""
+    async with RawServer() as raw:
+
+        async def last(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await reader.readuntil(b"\r\n\r\n")
+            raw._server.close()  # the port refuses from here on
+            writer.write(answer(LICENSED))
+
+        raw.scripts = [last]
+        server = app(raw.port)
+        assert (await server.report()).deployment_id == "ID1"
+        with pytest.raises(AppOutage) as outage:
+            await server.report()
+    assert outage.value.trouble is AppTrouble.REFUSED
+
+
 async def test_silence() -> None:
     """A request that is not answered in time: silence; an activation counts as sent, an upload asks no server."""
     async with RawServer(RawServer.hold) as raw:
@@ -207,13 +237,41 @@ async def test_silence() -> None:
 
 async def test_cuts() -> None:
     """A connection that ends in the middle makes no sense; an activation counts as sent."""
-    for script in (answer(LICENSED, length=500), b"", b"nonsense\r\n\r\n"):
+    for script in (answer(LICENSED, length=500), b"nonsense\r\n\r\n"):
         async with RawServer(script) as raw:
             server = app(raw.port)
             for call, sent in ((server.report(), False), (server.activate(KEY), True)):
                 with pytest.raises(AppOutage) as outage:
                     await call
                 assert (outage.value.trouble, outage.value.sent) == (AppTrouble.BROKEN, sent)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_a_forwarder_without_an_app_is_silent(scheme: str) -> None:
+    """A connection that is taken and closed without a byte proves no app behind it; an activation counts as sent."""
+    async with RawServer(b"") as raw:
+        raw.scripts = [raw.cut]
+        server = app(raw.port, scheme=scheme)
+        with pytest.raises(AppOutage) as outage:
+            await server.report()
+        assert outage.value.trouble is AppTrouble.SILENT
+        with pytest.raises(AppOutage) as outage:
+            await server.activate(KEY)
+        assert (outage.value.trouble, outage.value.sent) == (AppTrouble.SILENT, True)
+
+
+@pytest.mark.parametrize("scheme", ["http", "https"])
+async def test_no_theft_a_word_in_either_scheme_is_a_sign_of_life(scheme: str) -> None:
+    """A port that hangs up at plain requests and answers TLS with an alert belongs to an app that lives."""
+
+    async def alert(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if (await reader.read(1)) == b"\x16":
+            writer.write(bytes.fromhex("15030100020228"))
+
+    async with RawServer(alert) as raw:
+        with pytest.raises(AppOutage) as outage:
+            await app(raw.port, scheme=scheme).report()
+    assert outage.value.trouble is AppTrouble.BROKEN
 
 
 async def test_plain_port_that_waits_for_the_rest() -> None:
