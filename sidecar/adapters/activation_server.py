@@ -15,7 +15,20 @@ from functools import partial
 from pathlib import Path
 from typing import Final
 
-from sidecar.adapters.answer_body import BodyError, Outline, decode, is_markup, outline, sentence
+from sidecar.adapters.answer_body import (
+    BodyError,
+    Outline,
+    complains,
+    decode,
+    has_element,
+    has_tag,
+    is_json,
+    is_markup_type,
+    is_page,
+    outline,
+    plain_error,
+    sentence,
+)
 from sidecar.adapters.expiry_date import expiry
 from sidecar.adapters.http_exchange import Answer, Exchange, ExchangeError, Fault
 from sidecar.adapters.proxies import proxy_for
@@ -38,6 +51,8 @@ _REASONS: Final = {
     Fault.OVERSIZED: Failure.PROTOCOL,
 }
 """Every other fault is one of the network."""
+
+_WEB_PAGE: Final = "it is a web page"
 
 LONGEST_WISH: Final = 86_400.0
 """Seconds of a ``Retry-After`` that are passed on at most; what is made of them is the core's affair."""
@@ -74,14 +89,18 @@ class HttpActivationServer:
         self._insist_on_200(answer)
         text, tree = _read(answer)
         if tree is None or tree.keys is None:
+            if said := plain_error(text):
+                raise ActivationRefused(classify(said), sentence(said))
             raise _odd("it is no licence file" if text.strip() else "it is empty")
         if "error" in tree.keys:
             said = tree.under("error")
             if not said:
                 raise _odd("it is an error without a sentence")
             raise ActivationRefused(classify(said), sentence(said))
-        if _complains(tree):
+        if tree.complains():
             raise _odd("it is neither a licence nor a refusal")
+        if is_markup_type(answer.header("content-type")) and has_element(text):
+            raise _odd(_WEB_PAGE)
         return Licence(
             answer.body, product=sentence(tree.first("product_name")), expires_at=expiry(tree.first("expiration"))
         )
@@ -93,11 +112,15 @@ class HttpActivationServer:
             return Deactivation.UNKNOWN
         self._insist_on_200(answer)
         text, tree = _read(answer)
-        if tree is not None and tree.keys is not None:
-            if _complains(tree):
-                raise _odd(f"it says: {sentence(tree.under('error') or text)}")
-        elif text.lstrip(" \t\r\n\"'{").casefold().startswith("error"):
-            raise _odd(f"it says: {sentence(text)}")
+        if is_markup_type(answer.header("content-type")):
+            page = has_tag(text)
+        else:  # in the sentences of well-formed JSON a tag may stand
+            page = has_element(text) and not is_json(text, tree)
+        if page:
+            raise _odd(_WEB_PAGE)
+        if complains(text, tree):
+            said = plain_error(text) if tree is None else tree.under("error")
+            raise _odd(f"it says: {sentence(said or text)}")
         return Deactivation.RELEASED
 
     async def aclose(self) -> None:
@@ -155,21 +178,18 @@ def _date(text: str) -> float | None:
 def _read(answer: Answer) -> tuple[str, Outline | None]:
     """Return the body as text and its outline, None where it is not YAML. Raises ``ActivationOutage`` for pages."""
     try:
-        text = decode(answer.body)
+        text = decode(answer.body, answer.header("content-type"))
     except BodyError as error:
         raise _odd(str(error)) from error
-    if is_markup(text, answer.header("content-type")):
-        raise _odd("it is a web page")
+    if is_page(text):
+        raise _odd(_WEB_PAGE)
     try:
-        return text, outline(text)
+        tree = outline(text)
     except BodyError:
         return text, None
-
-
-def _complains(tree: Outline) -> bool:
-    """Tell whether the top level is a failure in anybody's format: ``error`` in any case, ``success: false``."""
-    keys = {key.casefold() for key in tree.keys or ()}
-    return bool(keys & {"error", "errors", "err"}) or tree.under("success").casefold() in {"false", "no", "0"}
+    if tree.has_page():
+        raise _odd(_WEB_PAGE)
+    return text, tree
 
 
 def _odd(what: str) -> ActivationOutage:

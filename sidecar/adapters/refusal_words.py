@@ -20,14 +20,15 @@ _LIMIT: Final = r"\b(?:max\w*|limit|quota|number|count|capacity|pool|quantity)\b
 _GONE: Final = r"(?:none left|used up|exhausted|depleted|fully used|run out|ran out)"
 _BAD: Final = r"\b(?:invalid|malformed|unknown|bad|illegal|wrong|missing|incorrect|no such)\b"
 _IS_BAD: Final = (
-    r"\b(?:invalid|malformed|unknown|missing|incorrect|not valid|not found|does not exist|(?:un|not )recogni[sz]ed)\b"
+    r"\b(?:invalid|malformed|unknown|missing|incorrect|not valid|not found|does not exist|isn't valid|doesn't exist"
+    r"|(?:un|not )recogni[sz]ed)\b"
 )
 
 _TABLE: Final[tuple[tuple[Failure, tuple[str, ...]], ...]] = (
     # The published sentences first: they are certain.
     (Failure.INVALID_KEY, (r"activation key you provided is invalid",)),
     (Failure.INVALID_DEPLOYMENT, (r"deployment id you provided is invalid",)),
-    (Failure.REFUSED, (r"quantity you provided is invalid",)),
+    (Failure.INVALID_REQUEST, (r"quantity you provided is invalid",)),
     # No free seat before the rest: taken for an invalid key it would be asked for again only after a long pause.
     (
         Failure.NO_SEATS,
@@ -54,6 +55,13 @@ _TABLE: Final[tuple[tuple[Failure, tuple[str, ...]], ...]] = (
         (rf"{_BAD}(?: \w+){{0,3}} deployment\b", rf"\bdeployment(?: id)?\b.{{0,60}}{_IS_BAD}"),
     ),
     (Failure.INVALID_KEY, (rf"{_BAD}(?: \w+){{0,3}} key\b", rf"\bkey\b.{{0,60}}{_IS_BAD}")),
+    (
+        Failure.INVALID_REQUEST,
+        (
+            rf"{_BAD}(?: \w+){{0,3}} (?:quantity|parameter|argument|request|query)",
+            rf"\b(?:quantity|parameter|argument|request|query)\b.{{0,60}}(?:{_IS_BAD}|\bmust be\b)",
+        ),
+    ),
 )
 _ROWS: Final = tuple((failure, re.compile("|".join(words), re.IGNORECASE)) for failure, words in _TABLE)
 

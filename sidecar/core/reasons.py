@@ -18,6 +18,8 @@ class Failure(StrEnum):
     NO_SEATS = "no_seats"
     INVALID_KEY = "invalid_key"
     INVALID_DEPLOYMENT = "invalid_deployment"
+    INVALID_REQUEST = "invalid_request"
+    """Anything else that was asked for in a wrong way, such as the quantity."""
     EXPIRED = "expired"
     REFUSED = "refused"
     APP = "app"
@@ -25,7 +27,14 @@ class Failure(StrEnum):
 
 
 REFUSALS = frozenset(
-    {Failure.NO_SEATS, Failure.INVALID_KEY, Failure.INVALID_DEPLOYMENT, Failure.EXPIRED, Failure.REFUSED}
+    {
+        Failure.NO_SEATS,
+        Failure.INVALID_KEY,
+        Failure.INVALID_DEPLOYMENT,
+        Failure.INVALID_REQUEST,
+        Failure.EXPIRED,
+        Failure.REFUSED,
+    }
 )
 """The failures that are a final "no" of the activation server; all others are outages."""
 

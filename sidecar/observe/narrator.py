@@ -72,6 +72,12 @@ _LOUDNESS: Final = {
 }
 """No free seat often passes by itself; a 403 of the app seldom does."""
 
+_EVENTS: Final = {
+    (Occasion.RELEASE_FAILED, reason.value): "the release was not confirmed"
+    for reason in (Failure.PROTOCOL, Failure.HTTP_5XX, Failure.RATE_LIMITED)
+}
+"""Other words where there was an answer: ``why`` tells which."""
+
 _REPEATED: Final = frozenset(
     {
         Occasion.ACTIVATION_FAILED,
@@ -147,6 +153,7 @@ class Narrator:
             return
         level, event = _LINES[occasion]
         level = _LOUDNESS.get((occasion, str(reason)), level)
+        event = _EVENTS.get((occasion, str(reason)), event)
         row = Row(1, 0.0)
         if occasion not in _UNLIMITED:
             name = notice.identity.name if notice.identity is not None and occasion not in _REPEATED else ""

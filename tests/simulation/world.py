@@ -39,6 +39,7 @@ REFUSAL = {
     Outcome.UNKNOWN_KEY: Failure.INVALID_KEY,
     Outcome.INVALID_KEY: Failure.INVALID_KEY,
     Outcome.INVALID_DEPLOYMENT: Failure.INVALID_DEPLOYMENT,
+    Outcome.INVALID_QUANTITY: Failure.INVALID_REQUEST,
     Outcome.EXPIRED: Failure.EXPIRED,
 }
 

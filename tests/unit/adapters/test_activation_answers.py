@@ -96,13 +96,14 @@ async def test_strange_expirations(expiration: str) -> None:
     [
         (MALFORMED.format("Activation Key"), Failure.INVALID_KEY),
         (MALFORMED.format("Deployment ID"), Failure.INVALID_DEPLOYMENT),
-        (MALFORMED.format("quantity"), Failure.REFUSED),
+        (MALFORMED.format("quantity"), Failure.INVALID_REQUEST),
         ('{"error": "No free seat left"}', Failure.NO_SEATS),
         ("error:\n  code: 17\n  message: All licenses are in use\n", Failure.NO_SEATS),
         ("error: [Something, else]", Failure.REFUSED),
         ("product_name: x\nerror: Your license has expired", Failure.EXPIRED),
         ("error: 17", Failure.REFUSED),
     ],
+    ids=lambda case: repr(case)[:40],
 )
 @pytest.mark.parametrize("phrase", [b"Activation failed", b"OK", b""])
 async def test_refused(body: str, reason: Failure, phrase: bytes) -> None:
@@ -114,6 +115,59 @@ async def test_refused(body: str, reason: Failure, phrase: bytes) -> None:
     assert refusal.value.sentence in body.replace("code: 17\n  message: ", "17 ").replace(
         "[Something, else]", "Something else"
     )
+
+
+@pytest.mark.parametrize(
+    ("body", "said", "reason"),
+    [
+        ("error: Key 'abc' is invalid: try again", "Key 'abc' is invalid: try again", Failure.INVALID_KEY),
+        ("error: 'The key doesn't exist'\n", "The key doesn't exist", Failure.INVALID_KEY),
+        ('error: "No seat for "this": all are in use"', 'No seat for "this": all are in use', Failure.NO_SEATS),
+        ("# a note\r\n---\r\n\r\nerror: Denied: no\r\nhint: ask\r\n", "Denied: no", Failure.REFUSED),
+        ("error: [E17] denied: no", "[E17] denied: no", Failure.REFUSED),
+        ("error:Denied", "Denied", Failure.REFUSED),
+        ("error: @denied", "@denied", Failure.REFUSED),
+    ],
+    ids=lambda case: repr(case)[:40],
+)
+async def test_refused_in_words_that_are_no_yaml(body: str, said: str, reason: Failure) -> None:
+    """A sentence with a colon in it is no YAML unless it is quoted; its reason is told all the same."""
+    with pytest.raises(ActivationRefused) as refusal:
+        await activate(status_code=200, text=body)
+    assert refusal.value.sentence == said
+    assert refusal.value.reason is reason
+
+
+async def test_NO_SECRET_a_refusal_that_is_no_yaml_is_masked_too() -> None:  # noqa: N802 - the invariant's name
+    """The server may repeat our key."""
+    with pytest.raises(ActivationRefused) as refusal:
+        await activate(status_code=200, text=f"error: Key {KEY.reveal()}: unknown: try again")
+    assert refusal.value.sentence == "Key ***: unknown: try again"
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type"),
+    [
+        ("product_name: Müller\n".encode("latin-1"), "text/yaml; charset=ISO-8859-1"),
+        ("product_name: Müller\n".encode("latin-1"), "text/yaml"),
+        ("product_name: Müller\n".encode(), "text/yaml; charset=ISO-8859-1"),
+        ("product_name: Müller\n".encode("utf-16"), "text/yaml"),
+        ("\ufeffproduct_name: Müller\n".encode("utf-16-be"), "text/yaml; charset=utf-8"),
+        ("product_name: Müller\n".encode("utf-16-le"), 'text/yaml; charset="UTF-16"'),
+        ("product_name: Müller\n".encode("iso-8859-15"), "text/yaml; Charset=iso-8859-15"),
+    ],
+)
+async def test_texts_of_other_charsets(body: bytes, content_type: str) -> None:
+    """A mark at the beginning or the declaration tells the charset; the licence's bytes stay as they are."""
+    licence = await activate(status_code=200, content=body, headers={"content-type": content_type})
+    assert (licence.body, licence.product) == (body, "Müller")
+
+
+async def test_refusal_in_another_charset() -> None:
+    """Its sentence is told."""
+    body = "error: 'Clé inconnue : réessayez'".encode("utf-16")
+    with pytest.raises(ActivationRefused, match="Clé inconnue"):
+        await activate(status_code=200, content=body)
 
 
 async def test_refusal_is_shown_safely() -> None:
@@ -146,10 +200,21 @@ async def test_refusal_is_shown_safely() -> None:
         {"text": "a: [1, 2"},
         {"text": "a: b\n\tc: d"},
         {"text": "%TAG ! x\n---\na: b"},
-        {"content": b"a: \xff\xfe\n"},
+        {"content": b"a: \x81\x8d\n"},
+        {"content": b"a: \xff\n", "headers": {"content-type": "text/plain; charset=utf-8"}},
         {"content": b"a: \x00\n"},
         {"text": "<!DOCTYPE html><html>", "headers": TEXT},
         {"text": "\n <HTML><body>error: no</body></HTML>"},
+        {"text": "Welcome: hello <html><body>portal</body></html>", "headers": TEXT},
+        {"text": "error: <html><body>denied: proxy</body></html>", "headers": TEXT},
+        {"text": "error: 'denied <iframe src=x>'", "headers": HTML},
+        {"text": 'Welcome: please <a href="/in">log in</a>', "headers": HTML},
+        {"text": '{"page": "\\u003chtml>\\u003cbody>"}', "headers": TEXT},
+        {"content": "Welcome: <html>".encode("utf-16"), "headers": TEXT},
+        {"content": "a: b".encode("utf-16-le")},
+        {"content": b"a: \xff\n", "headers": {"content-type": "text/plain; charset=iso-8859-99"}},
+        {"text": "error: 'doesn't end"},
+        {"text": "error: |"},
         {"text": "Sorry: yes\nbody: <div>Maintenance</div>", "headers": HTML},
         {"text": "a: b\n" * 20_000},
         {"text": "a: " + "[" * 1000},
@@ -224,6 +289,11 @@ async def test_retry_after(status: int, headers: dict[str, str], seconds: float 
         {"text": "status: deactivated\n"},
         {"text": "[]"},
         {"text": '{"text": "as html"}', "headers": HTML},
+        {"text": '{"message": "<b>removed</b>, no error"}', "headers": {"content-type": "application/json"}},
+        {"text": "\ufeff{}"},
+        {"text": "Removed MSCL0 -> free, 1 < 2, no error"},
+        {"content": "désactivé".encode("latin-1"), "headers": TEXT},
+        {"content": '{"success": true}'.encode("utf-16")},
     ],
     ids=lambda answer: repr(answer)[:40],
 )
@@ -250,8 +320,30 @@ async def test_unknown(body: str) -> None:
         {"text": "<html></html>"},
         {"text": "Login <table>", "headers": HTML},
         {"content": b"\xff\xfe"},
+        {"text": "hello <html><body>portal</body></html>", "headers": TEXT},
+        {"text": "hello <html><body>portal</body></html>"},
+        {"text": "Please <b>log in</b>", "headers": HTML},
+        {"text": "Please <b>log in</b>", "headers": TEXT},
+        {"text": "Please <app-login/>", "headers": {"content-type": "application/xhtml+xml"}},
+        {"text": "Welcome <a href=x>here</a>", "headers": HTML},
+        {"text": "\ufeff\n<p>Welcome", "headers": TEXT},
+        {"text": "Welcome <!-- portal -->", "headers": TEXT},
+        {"text": "message: <br/>", "headers": TEXT},
+        {"text": '{"message": "<b>removed</b>"}', "headers": HTML},
+        {"text": '{"body": "<!DOCTYPE html>"}', "headers": {"content-type": "application/json"}},
+        {"text": '{"body": "\\u003chtml\\u003e"}', "headers": {"content-type": "application/json"}},
+        {"content": "hello <html>".encode("utf-16"), "headers": TEXT},
+        {"content": "hello <html>".encode("utf-16-be"), "headers": TEXT},
+        {"content": b"\x1f\x8b\x08\x00", "headers": TEXT},
+        {"content": bytes(range(192, 256)), "headers": TEXT},
+        {"text": "---\nerror: Could not: retry"},
+        {"text": '[{"error": "x"}]'},
+        {"text": '{"deployment": "x", "error": "could not'},
+        {"text": "Internal Server Error"},
+        {"text": "Error 17: not found"},
+        {"text": '{"status": "failed"}'},
     ],
-    ids=lambda answer: repr(answer)[:40],
+    ids=lambda answer: repr(answer)[:60],
 )
 async def test_not_released(answer: dict[str, Any]) -> None:
     """A 200 with an error or a web page is not a release: ask again."""

@@ -58,7 +58,15 @@ SENTENCES = {
         "The deployment ID is missing",
         "Deployment is not valid",
     ],
-    Failure.REFUSED: ["", "Something went wrong", "Contact support", "quantity you provided is invalid", "Key revoked"],
+    Failure.INVALID_REQUEST: [
+        "Could not activate your product because the quantity you provided is invalid.",
+        "The quantity is not valid",
+        "quantity must be a positive number",
+        "Invalid parameter",
+        "Malformed request",
+        "Missing parameter: product",
+    ],
+    Failure.REFUSED: ["", "Something went wrong", "Contact support", "Key revoked", "Your request was declined"],
 }
 
 

@@ -13,7 +13,7 @@ from sidecar.core.view import Stage
 from tests.unit.core.driver import ID, KEY, LATE, NEW_KEY, OTHER_ID, Scene, identity, record
 
 WAITED_OUT = (Failure.NO_SEATS, Failure.REFUSED)
-FINAL = (Failure.INVALID_KEY, Failure.INVALID_DEPLOYMENT, Failure.EXPIRED)
+FINAL = (Failure.INVALID_KEY, Failure.INVALID_DEPLOYMENT, Failure.INVALID_REQUEST, Failure.EXPIRED)
 
 
 def refused(reason: Failure, **policy: object) -> Scene:

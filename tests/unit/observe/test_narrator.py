@@ -110,6 +110,21 @@ def test_another_reason_is_another_story(told: Told) -> None:
     assert [fields["reason"] for _level, _event, fields in told.log.lines] == ["timeout", "timeout", "tls"]
 
 
+@pytest.mark.parametrize(
+    ("reason", "event"),
+    [
+        (Failure.TIMEOUT, "no answer to the release"),
+        (Failure.PROTOCOL, "the release was not confirmed"),
+        (Failure.HTTP_5XX, "the release was not confirmed"),
+    ],
+)
+def test_an_answer_that_confirms_no_release_is_called_an_answer(told: Told, reason: Failure, event: str) -> None:
+    """Whoever reads "no answer" looks at the network; a 200 with `error:` is for the server's people."""
+    told.notice(Occasion.RELEASE_FAILED, reason, "activation server: status 200, but it says: no", IDENTITY)
+    ((_level, said, fields),) = told.log.lines
+    assert (said, fields["why"]) == (event, "activation server: status 200, but it says: no")
+
+
 def test_an_outage_is_told_across_deployment_ids(told: Told) -> None:
     """An app that crashes for hours has a new ID each time; that makes no new outage."""
     for number in range(50):
