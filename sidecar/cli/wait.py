@@ -72,8 +72,9 @@ def explain(body: str) -> str:
     except ValueError:
         answer = body
     if isinstance(answer, dict):
-        told = (_in_words(answer[name]) for name in _TOLD if answer.get(name))
-        answer = ": ".join(dict.fromkeys(told)) or body
+        awaits, reasons = (_in_words(answer[name]) if answer.get(name) else "" for name in _TOLD)
+        # Where the reasons repeat it ("waits for the app"), once is enough.
+        answer = ": ".join(it for it in (awaits if awaits not in reasons else "", reasons) if it) or body
     return plain(_in_words(answer)).strip() or "no reason given"
 
 

@@ -276,15 +276,19 @@ def _faults(state: State) -> list[str]:
     if state.ledger.down_since is not None:
         faults.append(f"ledger: {state.ledger.message}")
     if state.server.outage is not None:
-        faults.append(f"activation server: {state.server.outage.message}")
+        faults.append(_said_by("activation server", state.server.outage.message))
     if state.server.refusal is not None:
         faults.append(f"activation server says: {state.server.refusal.sentence}")
     if state.successor is not None and state.server.refusal is not None:
         faults.append("the new key was refused; the seat under the old key is kept")
     if isinstance(state.app.contact, AppLost):
-        faults.append(f"app: {state.app.contact.message}")
+        faults.append(_said_by("app", state.app.contact.message))
     report = last_report(state)
     given = state.policy.given_id
     if state.policy.id_source is IdSource.FIXED and report is not None and report.deployment_id not in (None, given):
         faults.append(f"deployment_id.value is {given}, but the app reports {report.deployment_id}")
     return faults
+
+
+def _said_by(whom: str, message: str) -> str:
+    return message if message.startswith(f"{whom}: ") else f"{whom}: {message}"

@@ -226,6 +226,7 @@ def test_wait_writes_over_one_line_on_a_terminal(sidecar: Any, monkeypatch: pyte
         ('{"awaits": "a key"}', "a key"),
         ('{"awaits": "", "reasons": ["a", {"b": "c"}]}', "a; b: c"),
         ('{"stage": "waiting", "awaits": "a seat", "reasons": ["all are in use"]}', "a seat: all are in use"),
+        ('{"awaits": "the app", "reasons": ["waits for the app", "app: refused"]}', "waits for the app; app: refused"),
         ('{"something": "else"}', '{"something": "else"}'),
         ("", "no reason given"),
         ("a\x1b[2Jb", "a [2Jb"),

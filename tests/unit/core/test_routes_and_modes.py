@@ -1,11 +1,14 @@
 """Design.md section 5: the routes of delivery, the sources of the deployment ID, and the modes."""
 
+from dataclasses import replace
+
 from sidecar.core.commands import Activate, ActivateByApp, AskApp, Deactivate, Erase, Upload
 from sidecar.core.events import AppFailed, UploadDeclined
 from sidecar.core.policy import IdSource, Route
 from sidecar.core.reasons import AppTrouble
 from sidecar.core.records import Phase
-from sidecar.core.view import Stage
+from sidecar.core.state import AppLost
+from sidecar.core.view import Stage, describe
 from tests.unit.core.driver import ID, KEY, OTHER_ID, Scene
 
 NO_ID = ""
@@ -161,3 +164,16 @@ def test_a_refusal_of_the_api_key_is_said() -> None:
     assert scene.stage is Stage.WAITING_FOR_APP
     assert not scene.view.ready
     assert any("forbidden" in fault for fault in scene.view.faults)
+
+
+def test_whose_fault_it_is_is_said_once() -> None:
+    """Adapters begin their sentences with whom they asked."""
+    scene = Scene()
+    scene.app.trouble = AppTrouble.REFUSED
+    scene.begin()
+    scene.run(5)
+    contact = scene.state.app.contact
+    assert isinstance(contact, AppLost)
+    app = replace(scene.state.app, contact=replace(contact, message="app: the connection was refused"))
+    assert describe(replace(scene.state, app=app), scene.now).faults == ("app: the connection was refused",)
+    assert scene.view.faults == (f"app: {contact.message}",)
