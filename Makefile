@@ -1,4 +1,5 @@
-# Every target does its own set-up in .venv; nothing else of this machine is touched.
+# Every target does its own set-up in .venv. Outside of this folder only test-cluster, test-chart, test-node and bench keep
+# something: programs that are built once, in ~/.cache/license-sidecar (docs/cluster-tests.md).
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
@@ -75,7 +76,7 @@ test-browser: $(BROWSER_VENV)/.installed ## the mock's console in headless Chrom
 screenshots: $(BROWSER_VENV)/.installed ## take the pictures of the console for the docs again
 	@$(BROWSER_VENV)/bin/python -m tests.browser.screenshots docs/images
 
-bench: $(STAMP) ## measure start, stop, memory, load and simulation, against a naive shell sidecar (QUICK=1: a minute)
+bench: $(STAMP) ## measure start, stop, memory, load and simulation, against a naive shell sidecar (20 minutes; QUICK=1: two)
 	@$(BIN)/python -m tests.bench $(if $(QUICK),--quick) $(BENCH_ARGS)
 
 mutations: $(STAMP) ## take out the code behind each invariant and see a test fail (ONLY=NO_SECRET: those; 10 minutes)

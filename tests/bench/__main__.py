@@ -29,7 +29,7 @@ PARTS: Final = {
 def main() -> int:
     """Run the chosen parts, print the table, write the JSON."""
     parser = argparse.ArgumentParser(prog="make bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="fewer rounds: a minute instead of eight")
+    parser.add_argument("--quick", action="store_true", help="fewer rounds: two minutes instead of twenty")
     parser.add_argument("--only", choices=PARTS, action="append", help="one part (repeatable)")
     parser.add_argument("--output", type=Path, default=ROOT / "bench-results.json", metavar="FILE")
     options = parser.parse_args()

@@ -134,7 +134,7 @@ def test_the_grace_period_is_computed_as_told() -> None:
 
 
 def test_writes_a_second_are_what_the_renewals_make() -> None:
-    """The table of fleets has pods divided by the time between two renewals; there is one, and the guide leads to it."""
+    """The table of fleets has pods divided by the time between two renewals; there is one, to which the guide leads."""
     assert "| pods that share a ledger" not in text(OPERATIONS)
     assert "](scale.md#settings-to-use)" in text(OPERATIONS)
     table = text(ROOT / "docs" / "scale.md").split("| pods that share a ledger")[1].split("\n\n")[0]
