@@ -153,12 +153,12 @@ def is_page(text: str) -> bool:
 
     The content type alone makes none: servers that know no better send everything as ``text/html``.
     """
-    return _BEGINS_LIKE_MARKUP.match(text) is not None or _PAGE.search(text) is not None
+    return "<" in text and (_BEGINS_LIKE_MARKUP.match(text) is not None or _PAGE.search(text) is not None)
 
 
 def has_element(text: str) -> bool:
     """Tell whether a tag that HTML knows stands anywhere in this text."""
-    return _ELEMENT.search(text) is not None or _PAGE.search(text) is not None
+    return "<" in text and (_ELEMENT.search(text) is not None or _PAGE.search(text) is not None)
 
 
 def has_tag(text: str) -> bool:
@@ -177,7 +177,7 @@ def plain_error(text: str) -> str:
     An unquoted sentence with a colon in it is one, and so is one with an apostrophe between apostrophes. A sentence
     whose closing quotation mark is missing was cut off, so it is none.
     """
-    found = _PLAIN_ERROR.match(text)
+    found = _PLAIN_ERROR.match(text[:_LOOKED_AT])
     if found is None:
         return ""
     said = found[1].strip()
@@ -194,6 +194,8 @@ def complains(text: str, tree: Outline | None) -> bool:
     A mapping does by its keys, in anybody's format: ``error`` in any case, ``success: false``. The values of JSON are
     left alone; other text does by the word too.
     """
+    if "err" not in text.casefold():
+        return tree is not None and tree.complains()
     if tree is None or tree.keys is None:
         return _ERROR_WORD.search(text) is not None or _ERROR_KEY.search(text) is not None
     if tree.complains():
