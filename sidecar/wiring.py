@@ -13,7 +13,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from hashlib import sha256
 from random import Random
-from typing import NoReturn, assert_never
+from typing import Final, NoReturn, assert_never
 
 from sidecar import __version__
 from sidecar.adapters.activation_server import HttpActivationServer
@@ -37,6 +37,10 @@ from sidecar.reclaim import Reclaimer
 from sidecar.releaser import Rules
 from sidecar.secrets import Secret
 
+_SHORTEST_PAUSE: Final = 0.1
+_SHORTEST_AFTER_REFUSAL: Final = 1.0
+"""Seconds. What 0 means for the pauses between requests: a server must not be asked without any."""
+
 
 def pod_deployment_id(uid: str) -> str:
     """Return the deployment ID for ``deployment_id.source: pod``: a prefix and 32 hex digits, as protocol.md describes.
@@ -49,6 +53,7 @@ def pod_deployment_id(uid: str) -> str:
 def policy_of(config: Config, owner: Owner, *, watches_pod: bool = False) -> Policy:
     """Return what the core needs of the settings."""
     source = config.deployment_id.source
+    retry_cap = config.activation.retry_cap or _SHORTEST_PAUSE
     given = {IdSource.POD: pod_deployment_id(owner.uid), IdSource.FIXED: config.deployment_id.value}.get(source, "")
     return Policy(
         server=normalise(config.activation.url),
@@ -60,9 +65,9 @@ def policy_of(config: Config, owner: Owner, *, watches_pod: bool = False) -> Pol
         activate_first=config.key.rotation is Rotation.ACTIVATE_FIRST,
         late=config.activation.late,
         call_timeout=config.activation.timeout,
-        retry_base=config.activation.retry_base,
-        retry_cap=config.activation.retry_cap,
-        refused_retry=config.activation.refused_retry,
+        retry_base=min(config.activation.retry_base or _SHORTEST_PAUSE, retry_cap),
+        retry_cap=retry_cap,
+        refused_retry=config.activation.refused_retry or _SHORTEST_AFTER_REFUSAL,
         renew=config.lease.renew,
         lease=config.lease.duration,
         app_interval=config.heartbeat.app,

@@ -105,11 +105,11 @@ E = TypeVar("E", bound=StrEnum)
 
 
 def choice(words: type[E]) -> Kind[E]:
-    """Return the kind of one word of a closed set."""
+    """Return the kind of one word of a closed set, in any case of the letters."""
 
     def parse(text: str) -> E:
         try:
-            return words(text)
+            return words(text.lower())
         except ValueError:
             raise ValueError(_not_among(text, tuple(words))) from None
 
@@ -120,7 +120,7 @@ def choices(*words: str) -> Kind[tuple[str, ...]]:
     """Return the kind of a list of words of a closed set, separated by commas; the order is kept, repeats are not."""
 
     def parse(text: str) -> tuple[str, ...]:
-        named = tuple(dict.fromkeys(word for part in text.split(",") if (word := part.strip())))
+        named = tuple(dict.fromkeys(word for part in text.lower().split(",") if (word := part.strip())))
         if not named:
             message = f"names nothing: write one or more of {', '.join(words)}"
             raise ValueError(message)

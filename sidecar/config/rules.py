@@ -26,18 +26,6 @@ def _renewal(config: Config) -> str | None:
     return f"must be less than a third of lease.duration: write less than {most}, or lengthen lease.duration"
 
 
-def _retries(config: Config) -> str | None:
-    if config.activation.retry_base <= config.activation.retry_cap:
-        return None
-    return "is longer than activation.retry_cap: the first pause cannot be longer than the longest"
-
-
-def _late(config: Config) -> str | None:
-    if config.activation.late >= config.activation.timeout:
-        return None
-    return "is shorter than activation.timeout: a request may take effect as long as its answer is still awaited"
-
-
 def _fixed(config: Config) -> str | None:
     if config.deployment_id.source is not IdSource.FIXED or config.deployment_id.value:
         return None
@@ -50,13 +38,23 @@ def _instance(config: Config) -> str | None:
 
 FAULTS: Final[tuple[Rule, ...]] = (
     (("lease.renew", "lease.duration"), _renewal),
-    (("activation.retry_base", "activation.retry_cap"), _retries),
-    (("activation.late", "activation.timeout"), _late),
     (("deployment_id.value", "deployment_id.source"), _fixed),
     (("pod.name",), _instance),
     (("ledger.kind", "pod.name", "pod.uid", "pod.namespace"), nameless),
 )
-"""Each names its settings, first the one that is to be corrected."""
+"""What design.md enforces, and what nothing can be done without. Each names its settings, first the one to correct."""
+
+
+def _retries(config: Config) -> str | None:
+    if config.activation.retry_base <= config.activation.retry_cap:
+        return None
+    return "is longer than activation.retry_cap, which counts for both: no pause can be longer than the longest"
+
+
+def _late(config: Config) -> str | None:
+    if config.activation.late >= config.activation.timeout:
+        return None
+    return "is shorter than activation.timeout: a request may take effect while its answer is awaited, and leak a seat"
 
 
 def _plain_text(config: Config) -> str | None:
@@ -88,6 +86,8 @@ def _idle_value(config: Config) -> str | None:
 WARNINGS: Final[tuple[Rule, ...]] = (
     (("activation.url",), _plain_text),
     (("activation.url",), _path),
+    (("activation.retry_base", "activation.retry_cap"), _retries),
+    (("activation.late", "activation.timeout"), _late),
     (("activation.timeout", "shutdown.budget"), _budget),
     (("deployment_id.value", "deployment_id.source"), _idle_value),
 )

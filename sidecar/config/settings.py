@@ -40,7 +40,7 @@ class Activation:
         reason="upload is not proven for ICAP Server, product is",
     )
     late: float = _setting(
-        parse.duration(0.1, 3600),
+        parse.duration(0.01, _DAY, zero="at once"),
         "120",
         "how long after it was sent an unanswered request may still take effect",
         reason="a record is not erased before that, or a late activation would leak its seat",
@@ -50,7 +50,7 @@ class Activation:
     )
     comment: str = _setting(parse.text(), "", "a comment that the app passes on (route product)")
     timeout: float = _setting(
-        parse.duration(0.1, 25),
+        parse.duration(0.05, 25),
         "10",
         "total time for one request, from the name look-up to the last byte",
         reason="a claim on an orphan lasts 30 s, and a request must end well within it",
@@ -61,10 +61,17 @@ class Activation:
         "further CA certificates for the activation server; the system's count as well",
         shown="none",
     )
-    retry_base: float = _setting(parse.duration(0.01, 600), "1", "first pause after an outage; doubles, fully jittered")
-    retry_cap: float = _setting(parse.duration(0.01, 3600), "60", "longest pause between two attempts during an outage")
+    retry_base: float = _setting(
+        parse.duration(0.01, _DAY, zero="0.1s"),
+        "1",
+        "first pause after an outage; doubles, fully jittered",
+        reason="never longer than activation.retry_cap, whatever this says",
+    )
+    retry_cap: float = _setting(
+        parse.duration(0.01, _DAY, zero="0.1s"), "60", "longest pause between two attempts during an outage"
+    )
     refused_retry: float = _setting(
-        parse.duration(0.1, _DAY),
+        parse.duration(0.05, _YEAR, zero="every second"),
         "900",
         "pause after a refusal that is not 'no seats'",
         reason="a changed key is tried at once, whatever this says",
@@ -116,13 +123,13 @@ class App:
     )
     container: str = _setting(parse.name(), "md-icapsrv", "name of the app's container (Kubernetes only)")
     failure_grace: float = _setting(
-        parse.duration(0.01, 3600, zero="at once"),
+        parse.duration(0.01, _DAY, zero="at once"),
         "5",
         "how long the app may be gone before its seat is released",
         reason="an app that is back sooner with the same deployment ID keeps its seat",
     )
     unreachable_after: float = _setting(
-        parse.duration(0.1, _DAY),
+        parse.duration(0.01, _DAY, zero="at once"),
         "60",
         "how long the app may be silent before that counts as a failure (outside Kubernetes only)",
     )
@@ -167,7 +174,7 @@ class Lease:
     """How long a seat record counts as fresh."""
 
     renew: float = _setting(
-        parse.duration(0.05, 3600),
+        parse.duration(0.05, _DAY),
         "15",
         "how often the own record is renewed",
         reason="must be less than a third of lease.duration, so that two missed renewals do no harm",
@@ -184,10 +191,10 @@ class Heartbeat:
     """How the licence is confirmed while it is held."""
 
     app: float = _setting(
-        parse.duration(0.05, 3600), "15", "how often the app is asked for its licence and its deployment ID"
+        parse.duration(0.05, _DAY), "15", "how often the app is asked for its licence and its deployment ID"
     )
     revalidate: float = _setting(
-        parse.duration(1, _YEAR, zero="never"), "24h", "how often the activation server is asked again, jittered"
+        parse.duration(0.1, _YEAR, zero="never"), "24h", "how often the activation server is asked again, jittered"
     )
     grace: float = _setting(
         parse.duration(0.05, _YEAR, zero="none"),
@@ -201,7 +208,7 @@ class Refused:
     """What happens while the activation server refuses."""
 
     restart_app_after: float = _setting(
-        parse.duration(0.1, _DAY, zero="never"),
+        parse.duration(0.05, _YEAR, zero="never"),
         "60",
         "how long a refusal lasts before the app is told to restart; doubles up to 30m",
     )
@@ -217,13 +224,13 @@ class Shutdown:
     """How the sidecar ends."""
 
     budget: float = _setting(
-        parse.duration(0.5, 3600),
+        parse.duration(0.1, 3600),
         "20",
         "the time in which the process ends after SIGTERM, whatever hangs",
         reason="must be shorter than the pod's grace period, or the release is cut off",
     )
     drain: float = _setting(
-        parse.duration(0.1, 3600, zero="do not wait"),
+        parse.duration(0.01, _DAY, zero="do not wait"),
         "0",
         "how long to wait for the app to end first (plain-container mode only)",
     )

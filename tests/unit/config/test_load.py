@@ -254,8 +254,6 @@ def test_a_host_without_a_usable_name_needs_one(tmp_path: Path) -> None:
     [
         ({"lease__renew": "20"}, "lease.renew (--lease-renew: 20s) must be less than a third of lease.duration"),
         ({"lease__duration": "45"}, "[lease.duration (--lease-duration: 45s)]"),
-        ({"activation__retry_base": "2m"}, "activation.retry_base (--activation-retry-base: 2m) is longer than"),
-        ({"activation__late": "5"}, "activation.late (--activation-late: 5s) is shorter than activation.timeout"),
         ({"deployment_id__source": "fixed"}, "deployment_id.value (default: none) is missing"),
     ],
 )
@@ -263,6 +261,52 @@ def test_settings_that_contradict_each_other_are_faults(read: Load, flags: dict[
     """Both settings are named with value and origin, and what to do."""
     (told,) = faults(read, **flags)
     assert fault in told
+
+
+@pytest.mark.parametrize(
+    ("name", "texts"),
+    [
+        ("activation.late", ("0", "0.05", "2", "2h")),
+        ("activation.timeout", ("0.1", "1", "25")),
+        ("activation.retry_base", ("0", "0.01", "1h")),
+        ("activation.retry_cap", ("0", "0.01", "0.5")),
+        ("activation.refused_retry", ("0", "0.05", "1", "30d")),
+        ("app.failure_grace", ("0", "0.1", "2h")),
+        ("app.unreachable_after", ("0", "0.05", "1")),
+        ("lease.renew", ("0.05", "0.2", "19")),
+        ("lease.duration", ("46", "24h")),
+        ("heartbeat.app", ("0.05", "0.1", "24h")),
+        ("heartbeat.revalidate", ("0", "0.1", "1")),
+        ("heartbeat.grace", ("0", "0.1", "1")),
+        ("refused.restart_app_after", ("0", "0.05", "1", "2d")),
+        ("shutdown.budget", ("0.1", "1", "2")),
+        ("shutdown.drain", ("0", "0.05", "1", "2h")),
+        ("reclaim.rate", ("1", "6000")),
+        ("log.level", ("INFO", "Debug")),
+        ("log.format", ("JSON",)),
+        ("mode", ("ONLINE", "Observe", "OFF")),
+        ("activation.route", ("Product",)),
+        ("deployment_id.source", ("POD",)),
+        ("ledger.kind", ("FILE",)),
+        ("key.rotation", ("Release-First",)),
+        ("shutdown.release", ("ALWAYS",)),
+        ("readiness.require", ("License, DATABASE",)),
+        ("reclaim.enabled", ("FALSE",)),
+    ],
+)
+def test_whatever_the_design_does_not_forbid_is_taken(read: Load, name: str, texts: tuple[str, ...]) -> None:
+    """Somebody who tries the sidecar wants everything to happen in two seconds, or hardly ever: no value is wrong.
+
+    Only what design.md enforces is a fault (`lease.renew` against `lease.duration`); the rest is at most a warning.
+    """
+    for text in texts:
+        assert read(**{name.replace(".", "__"): text}).value(name) == SETTINGS[name].kind.read(text)
+
+
+def test_a_lease_of_a_second_is_taken_with_its_renewal(read: Load) -> None:
+    """The two belong together."""
+    config = read(lease__duration="1", lease__renew="0.2")
+    assert (config.lease.duration, config.lease.renew, config.warnings) == (1, 0.2, ())
 
 
 def test_an_unreadable_setting_is_not_also_a_contradiction(read: Load) -> None:
@@ -283,6 +327,9 @@ def test_a_fixed_deployment_id_is_taken_as_it_is(read: Load) -> None:
         ({"activation__url": "http://licences.example.com"}, "everybody on the way can read the key"),
         ({"activation__url": "https://x.example.com/activation/"}, "ends with /activation"),
         ({"shutdown__budget": "5"}, "is longer than shutdown.budget"),
+        ({"activation__retry_base": "2m"}, "activation.retry_base (--activation-retry-base: 2m) is longer than"),
+        ({"activation__retry_cap": "0.5"}, "is longer than activation.retry_cap, which counts for both"),
+        ({"activation__late": "5"}, "activation.late (--activation-late: 5s) is shorter than activation.timeout"),
         ({"deployment_id__value": "MSCL1"}, "is ignored"),
     ],
 )

@@ -245,3 +245,27 @@ def test_rule_06_an_erasure_that_was_lost_is_no_trouble() -> None:
     scene.run(5)
     assert scene.state.debts == ()
     assert scene.stored(ID) is None
+
+
+def test_rule_06_without_lateness_the_second_look_comes_at_once_and_is_the_last() -> None:
+    """``activation.late: 0``: two looks at a 404, not a third, and no circle."""
+    scene = replaced(late=0.0)
+    scene.say(Deactivate, events.Deactivated, unknown=True)
+    scene.run(60)
+    assert len(scene.asked(Deactivate)) == 2
+    assert scene.stored(ID) is None
+
+
+@pytest.mark.parametrize("sent", [True, False])
+def test_rule_04_without_lateness_an_outage_is_still_paused(sent: bool) -> None:
+    """``activation.late: 0``: what got no answer is asked again after the back-off's pauses. Its 404s are two."""
+    scene = Scene(late=0.0, app_interval=2.0)
+    scene.say(Activate, events.ServerFailed, reason=Failure.TIMEOUT, message="slow", sent=sent)
+    scene.begin()
+    scene.run(120)
+    assert len(scene.asked(Activate)) < 40
+    scene.app.deployment_id = OTHER_ID
+    scene.say(Activate, None)
+    scene.run(120)
+    assert len(scene.asked(Deactivate)) == (2 if sent else 0)
+    assert set(scene.records) == {identity(OTHER_ID).name}
