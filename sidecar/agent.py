@@ -273,7 +273,13 @@ class Agent:
                 except UploadRefused as refused:
                     return events.UploadDeclined(op=op, message=str(refused))
                 except AppOutage as outage:
-                    return events.AppFailed(op=op, trouble=outage.trouble, message=str(outage), sent=outage.sent)
+                    return events.AppFailed(
+                        op=op,
+                        trouble=outage.trouble,
+                        message=str(outage),
+                        sent=outage.sent,
+                        lingers=outage.lingers,
+                    )
 
     async def _look_at_pod(self, op: int) -> Answer:
         if self._ports.pod is None:

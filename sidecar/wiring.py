@@ -19,6 +19,7 @@ from sidecar import __version__
 from sidecar.adapters.activation_server import HttpActivationServer
 from sidecar.adapters.icap_server import IcapServer
 from sidecar.adapters.key_ring import KeyRing, read_secret_file
+from sidecar.adapters.pod_sockets import others_hold_sockets
 from sidecar.adapters.restart_file import FolderRestartFile
 from sidecar.agent import Agent, Ports
 from sidecar.config import Config, LedgerKind, Rotation
@@ -90,8 +91,8 @@ def activation_server(config: Config) -> HttpActivationServer:
     )
 
 
-def app(config: Config) -> IcapServer:
-    """Return the way to the app."""
+def app(config: Config, *, watches_pod: bool = False) -> IcapServer:
+    """Return the way to the app; ``watches_pod``: it is a container of our pod, so the pod's network is its own."""
     file = config.app.api_key_file
 
     def api_key() -> Secret | None:
@@ -109,6 +110,8 @@ def app(config: Config) -> IcapServer:
         quantity=config.activation.quantity,
         comment=config.activation.comment,
         needs_deployment_id=config.deployment_id.source is IdSource.APP,
+        # A native sidecar (no drain) is told to end after the app: the closed port is enough.
+        lingers=others_hold_sockets if watches_pod and config.shutdown.drain > 0 else lambda: False,
     )
 
 
@@ -288,7 +291,7 @@ def life(
     ports = Ports(
         ledger=opened.ledger,
         server=activation_server(config),
-        app=app(config),
+        app=app(config, watches_pod=kubernetes),
         keys=keys,
         restart_file=FolderRestartFile(config.refused.dir),
         observer=observers,

@@ -179,11 +179,15 @@ class AppSeen(Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AppFailed(Answer):
-    """The app did not answer usefully; ``sent``: it may be asking the activation server on our behalf."""
+    """The app did not answer usefully; ``sent``: it may be asking the activation server on our behalf.
+
+    ``lingers``: its REST port refuses, and yet something of it may still serve (rule 19).
+    """
 
     trouble: AppTrouble
     message: str
     sent: bool = False
+    lingers: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

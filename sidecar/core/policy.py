@@ -94,6 +94,8 @@ LEDGER_TIMEOUT = 10.0
 DELIVERY_TIMEOUT = 30.0
 """The app asks the activation server itself on route ``product``, so this is longer than one request."""
 APP_TIMEOUT = 10.0
+LINGERS_POLL = 0.5
+"""Rule 19: how often it is looked whether an app that has closed its REST port has ended."""
 POD_TIMEOUT = 5.0
 POD_LOOK = 0.3
 """Rule 18: how long a stop waits to hear whether the pod ends, or only the sidecar."""

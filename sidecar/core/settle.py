@@ -153,7 +153,10 @@ def _stop(state: State, now: float) -> State:
     stopping, ours = state.stopping, state.seat
     if not isinstance(stopping, Stopping) or not stopping.release or isinstance(ours, Vacant):
         return state
-    gone = isinstance(state.app.contact, AppLost) and state.app.contact.trouble is AppTrouble.REFUSED
+    contact = state.app.contact
+    gone = isinstance(contact, AppLost) and contact.trouble is AppTrouble.REFUSED
+    if isinstance(contact, AppLost) and contact.lingers:
+        gone = now >= stopping.since + state.policy.drain
     if now < stopping.drain_until and not gone:
         return state
     deadline = min(stopping.deadline, now + stopping.after_app)

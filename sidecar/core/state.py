@@ -131,13 +131,17 @@ class AppMet:
 
 @dataclass(frozen=True, slots=True)
 class AppLost:
-    """The app did not answer last time: in this way ``since``, in any way ``lost_at``; ``last`` is its last report."""
+    """The app did not answer last time: in this way ``since``, in any way ``lost_at``; ``last`` is its last report.
+
+    ``lingers``: something of it may still serve, although its REST port refuses.
+    """
 
     last: AppReport | None
     trouble: AppTrouble
     message: str
     since: float
     lost_at: float
+    lingers: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,8 +114,9 @@ def app_failed(state: State, now: float, flight: Flight, event: AppFailed) -> Fo
         if flight.overdue:
             return state, []  # it counted as unanswered already
         failures = state.app.failures + 1
-        contact = _contact_lost(state, now, event.trouble, text)
-        next_at = now + points.app_pause(state.policy, failures, event.luck)
+        contact = replace(_contact_lost(state, now, event.trouble, text), lingers=event.lingers)
+        pause = points.app_pause(state.policy, failures, event.luck)
+        next_at = now + (min(pause, points.LINGERS_POLL) if event.lingers else pause)
         app = replace(state.app, contact=contact, failures=failures, next_at=next_at)
         return replace(state, app=app), [Notice(occasion=Occasion.APP_UNANSWERED, reason=event.trouble, text=text)]
     late_at = now + state.policy.late

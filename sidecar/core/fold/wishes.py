@@ -18,6 +18,7 @@ from sidecar.core.reasons import Failure
 from sidecar.core.release import NEVER
 from sidecar.core.replacement import replace
 from sidecar.core.state import (
+    AppLost,
     Deciding,
     Prospects,
     Running,
@@ -60,6 +61,10 @@ def stopping_now(state: State, now: float, deadline: float, *, release: bool, se
         # `shutdown.budget` counts from the app's end: what is left of `shutdown.drain`, which came on top, is nobody's.
         after = deadline - drained if state.policy.drain > 0 and not serves else NEVER
         stopping = replace(stopping, drain_until=drained, after_app=after)
+        if state.policy.watches_pod and state.policy.drain > 0 and isinstance(state.app.contact, AppLost):
+            # A port that refused before may be open by now: whether the app has ended is asked anew (rule 19).
+            contact = replace(state.app.contact, lingers=True)
+            state = replace(state, app=replace(state.app, contact=contact, next_at=now))
     # Pauses that were right for hours to come are not for the last seconds.
     debts = tuple(debt if debt.answered else replace(debt, not_before=now) for debt in state.debts)
     return replace(state, stopping=stopping, debts=debts, ledger=replace(state.ledger, not_before=now))

@@ -48,13 +48,14 @@ def record(
 
 @dataclass(slots=True)
 class App:
-    """What the app says; ``trouble`` instead of an answer."""
+    """What the app says; ``trouble`` instead of an answer; ``lingers``: something of it may still serve."""
 
     deployment_id: str | None = ID
     licensed: bool | None = False
     takes_upload: bool = True
     trouble: AppTrouble | None = None
     parts: tuple[tuple[str, bool], ...] = ()
+    lingers: bool = False
 
 
 @dataclass(slots=True)
@@ -341,7 +342,7 @@ class Scene:
     def _app_truth(self, op: int, command: commands.AppCommand) -> Answer:
         app = self.app
         if app.trouble is not None:
-            return events.AppFailed(op=op, trouble=app.trouble, message=f"app is {app.trouble}")
+            return events.AppFailed(op=op, trouble=app.trouble, message=f"app is {app.trouble}", lingers=app.lingers)
         match command:
             case commands.AskApp():
                 return events.AppSeen(op=op, report=AppReport(app.deployment_id, app.licensed, app.parts))

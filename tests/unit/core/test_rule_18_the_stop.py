@@ -127,6 +127,55 @@ def test_rule_18_an_app_that_still_serves_is_waited_for() -> None:
     assert_released(scene)
 
 
+def drained(scene: Scene) -> float:
+    """Delete the pod of a plain container, let the app close its REST port and serve on; return when it was told."""
+    scene.pod = replace(scene.pod, deleting=True, grace_left=60.0)
+    stopped_at = scene.now
+    scene.stop(50, release=None)
+    scene.run(3)
+    scene.app.trouble, scene.app.lingers = AppTrouble.REFUSED, True
+    scene.run(10)
+    assert scene.taken()
+    assert scene.exit_code is None
+    return stopped_at
+
+
+def test_no_theft_an_app_that_serves_on_behind_a_closed_rest_port_keeps_its_seat() -> None:
+    """Rule 19, plain container: it still has connections, so it has not ended; the seat goes when it has."""
+    scene = in_kubernetes(drain=30.0)
+    stopped_at = drained(scene)
+    scene.app.lingers = False
+    scene.run(1)
+    assert exit_at(scene) <= stopped_at + 14.5
+    assert_released(scene)
+
+
+def test_rule_19_what_holds_connections_for_ever_ends_with_the_drain() -> None:
+    """A container of somebody else in the pod, a mesh's say, looks like an app that serves: the drain is the end."""
+    scene = in_kubernetes(drain=30.0)
+    stopped_at = drained(scene)
+    scene.run(20)
+    assert stopped_at + 30 <= exit_at(scene) <= stopped_at + 31
+    assert_released(scene)
+
+
+def test_no_theft_a_port_that_was_closed_before_the_stop_is_looked_at_again() -> None:
+    """Plain container: the app has come back since the last look, and serves until it ends."""
+    scene = in_kubernetes(drain=30.0)
+    scene.app.trouble = AppTrouble.REFUSED
+    scene.run(20)
+    scene.app.trouble = None
+    scene.see_pod(deleting=True, grace_left=60.0)
+    stopped_at = scene.now
+    scene.stop(50, release=None)
+    scene.run(3)
+    assert scene.taken()
+    scene.app.trouble = AppTrouble.REFUSED
+    scene.run(1)
+    assert exit_at(scene) <= stopped_at + 4.5
+    assert_released(scene)
+
+
 def test_rule_18_after_the_apps_end_all_of_the_time_that_is_left_is_used() -> None:
     """The activation server needs six seconds: they are there, for the grace period is not over."""
     scene = in_kubernetes()
