@@ -140,6 +140,7 @@ def test_a_lease_that_is_no_record_of_ours_says_why(change: dict[str, Any], word
         (("metadata", "uid"), "a/b", "no uid"),
         (("metadata", "resourceVersion"), None, "no version"),
         (("spec",), "text", "no mapping"),
+        (("metadata", "deletionTimestamp"), "2027-01-15T08:00:00Z", "being deleted"),
         (("metadata",), None, "labels"),
     ],
 )
@@ -152,6 +153,112 @@ def test_a_lease_of_an_odd_shape_says_why(where: tuple[str, ...], value: Any, wo
     inner[where[-1]] = value
     with pytest.raises(Unreadable, match=words):
         decode(lease)
+
+
+# --- whose it is ------------------------------------------------------------------------------------------------------
+
+US = Owner("web-0", "uid-0", "icap")
+
+
+def edited(field: str, value: str | None) -> Owner:
+    """Return the owner that a Lease names in which one field was changed."""
+    lease = a_lease(**({} if field == "holderIdentity" else {field: value}))
+    if field == "holderIdentity":
+        lease["spec"][field] = value
+    return decode(lease).record.owner
+
+
+@pytest.mark.parametrize("value", ["somebody", "", None, "x" * 9000])
+def test_the_holder_alone_decides_nothing(value: str | None) -> None:
+    """It is for people: with the annotations as they were, the owner is who it was."""
+    assert edited("holderIdentity", value) == US
+
+
+@pytest.mark.parametrize("value", ["somebody", "", None])
+def test_an_edited_uid_is_found_where_it_still_stands(value: str | None) -> None:
+    """The uid that fits the check sum is the owner's."""
+    assert edited("pod_uid", value) == US
+
+
+@pytest.mark.parametrize("field", ["pod", "namespace", "owner_check"])
+@pytest.mark.parametrize("value", ["other", "", None])
+def test_a_record_that_contradicts_itself_names_no_pod(field: str, value: str | None) -> None:
+    """Its owner still finds its uid in there; nobody else looks for a pod of a name that may never have been."""
+    owner = edited(field, value)
+    assert (owner.pod, owner.uid) == ("", "uid-0")
+
+
+def test_a_record_whose_uids_are_both_edited_names_no_pod() -> None:
+    """Another uid under the pod's name would look like the end of its owner."""
+    lease = a_lease(pod_uid="somebody")
+    lease["spec"]["holderIdentity"] = "somebody else"
+    assert decode(lease).record.owner.pod == ""
+
+
+def test_a_record_of_a_version_without_these_annotations_is_read_by_its_holder() -> None:
+    """It is the owner as it was understood then, and its next write has them."""
+    old = decode(a_lease(pod_uid=None, owner_check=None))
+    assert old.record.owner == US
+    notes = encode(old.record, "icap", lease=60.0, over=old)["metadata"]["annotations"]
+    assert {f"{PREFIX}pod-uid", f"{PREFIX}owner-check"} <= set(notes)
+
+
+# --- what others wrote ------------------------------------------------------------------------------------------------
+
+
+def with_others(size: int = 1) -> dict[str, Any]:
+    """Return a Lease on which others wrote, too."""
+    lease = a_lease()
+    lease["metadata"]["labels"]["velero.io/exclude-from-backup"] = "true"
+    lease["metadata"]["annotations"]["example.com/note"] = "n/" * size
+    lease["metadata"] |= {"finalizers": ["example.com/hold"], "ownerReferences": [{"kind": "Pod", "uid": "p"}]}
+    lease["spec"] |= {"leaseTransitions": 7, "strategy": "OldestEmulationVersion"}
+    return lease
+
+
+def test_what_others_wrote_is_written_back() -> None:
+    """An update is the whole object, so what is not sent back is gone. An owner reference asks for a deletion."""
+    stored = decode(with_others())
+    again = encode(replace(stored.record, phase=Phase.RELEASING), "icap", lease=60.0, over=stored)
+    meta, before = again["metadata"], with_others()
+    assert meta["labels"] == before["metadata"]["labels"] | {PHASE: "releasing"}
+    assert meta["annotations"]["example.com/note"] == "n/"
+    assert meta["finalizers"] == ["example.com/hold"]
+    assert "ownerReferences" not in meta
+    assert (again["spec"]["leaseTransitions"], again["spec"]["strategy"]) == (7, "OldestEmulationVersion")
+    assert split(decode(server(again)).version) == ("u-1", "7", 2)
+    assert encode(decode(server(again)).record, "icap", lease=60.0, over=decode(server(again)))["metadata"][
+        "finalizers"
+    ] == ["example.com/hold"]
+
+
+def test_what_others_wrote_is_bounded() -> None:
+    """The version of every record is kept in memory."""
+    stored = decode(with_others(size=20_000))
+    assert len(stored.version) < 100
+    assert "finalizers" not in encode(stored.record, "icap", lease=60.0, over=stored)["metadata"]
+
+
+def test_what_nobody_wrote_costs_nothing() -> None:
+    """Most Leases are ours alone."""
+    assert decode(a_lease()).version == join("u-1", "7", 1)
+
+
+# --- odd values -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("text", "at"), [("12.5", 12.5), ("inf", 0.0), ("-inf", 0.0), ("nan", 0.0), ("1e999", 0.0)])
+def test_the_time_of_a_claim_is_a_number_that_json_can_tell(text: str, at: float) -> None:
+    """``list --output json`` shows it to programs."""
+    claim = decode(a_lease(claimed_by="uid-x", claimed_at=text)).record.claim
+    assert claim is not None
+    assert claim.at == at
+
+
+def test_a_count_of_writes_that_nobody_counted_begins_anew() -> None:
+    """One more digit, and our own write could not be read any more."""
+    stored = decode(a_lease(writes="9" * 4096))
+    assert split(decode(server(encode(stored.record, "icap", lease=60.0, over=stored))).version)[2] == 1
 
 
 ODD_TIMES = [None, 7, "", "soon", "9999-12-31T23:59:59.999999-23:59", "0001-01-01T00:00:00", "1969-01-01T00:00:00Z"]
@@ -174,14 +281,15 @@ values = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(texts, inner, max_size=3),
     max_leaves=6,
 )
-NOTES = [PREFIX + it for it in ("format", "server", "self", "writes", "claimed-by", "claimed-at", "open", "pod")]
+OF_OURS = ("format", "server", "self", "writes", "claimed-by", "claimed-at", "open", "pod", "pod-uid", "owner-check")
+NOTES = [PREFIX + it for it in OF_OURS]
 
 
 @settings(deadline=None, max_examples=60)
 @given(
     notes=st.dictionaries(st.sampled_from(NOTES), values),
-    spec=st.dictionaries(st.sampled_from(["holderIdentity", "acquireTime", "renewTime"]), values),
-    meta=st.dictionaries(st.sampled_from(["uid", "resourceVersion", "labels", "name"]), values),
+    spec=st.dictionaries(st.sampled_from(["holderIdentity", "acquireTime", "renewTime", "strategy"]), values),
+    meta=st.dictionaries(st.sampled_from(["uid", "resourceVersion", "labels", "name", "finalizers"]), values),
 )
 def test_a_hostile_lease_is_a_stray_or_a_record_that_can_be_written_over(
     notes: dict[str, Any], spec: dict[str, Any], meta: dict[str, Any]
