@@ -6,14 +6,12 @@ something only after our own pod was seen under its own.
 
 from __future__ import annotations
 
-import re
 from typing import Final
 
 from sidecar.adapters.kubernetes_api import ApiError, Json, KubernetesApi, Reply, Trouble, single
-from sidecar.adapters.pods import GROUP, standing
+from sidecar.adapters.pods import GROUP, is_pod_name, shown, standing
 from sidecar.core.records import Owner, Sight, Standing
 
-_NAME: Final = re.compile(r"[a-z0-9](?:[-a-z0-9.]{0,251}[a-z0-9])?")
 _BLIND: Final = "our own pod cannot be seen, so nobody's absence means anything"
 
 
@@ -28,7 +26,7 @@ class ApiNamedPods:
 
     async def look(self, name: str) -> Sight | None:
         """Tell whether a pod of this name lives; None if no pod can have it. Raises ``LedgerOutage``."""
-        if not _NAME.fullmatch(name):
+        if not is_pod_name(name):
             return None
         try:
             if not self._sees and not await self._sees_itself():
@@ -56,4 +54,6 @@ class ApiNamedPods:
         return self._sees
 
     async def _get(self, name: str) -> Reply:
-        return await self._api.get(single(GROUP, self._own.namespace, "pods", name))
+        reply = await self._api.get(single(GROUP, self._own.namespace, "pods", name))
+        shown(reply.body)
+        return reply

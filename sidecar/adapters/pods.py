@@ -1,13 +1,14 @@
 """Pods as the API server knows them: our own (rules 15, 17, 18), and whether the owners of records live (rule 10).
 
 Gone is only what a GET without a resourceVersion does not find, or finds under another uid, ended, or overdue in its
-deletion by the API server's own clock; what must not be looked at (403) is not gone. A glance at many never proves an
-end. It must not touch seat records.
+deletion by the API server's own clock; what must not be looked at (403) is not gone, and an answer that shows no pod
+(a ``Status``, a pod without a uid) shows nothing. A glance at many never proves an end. It must not touch seat records.
 """
 
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
@@ -27,6 +28,10 @@ GROUP: Final = "api/v1"
 OVERDUE: Final = 30.0
 """Seconds after the end of its grace period from which on a pod that is still there counts as gone: its kubelet, which
 would have removed it, does not answer."""
+_LABEL: Final = "[a-z0-9](?:[-a-z0-9]*[a-z0-9])?"
+_NAMESPACE: Final = re.compile(_LABEL)
+_NAME: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_LONGEST_NAMESPACE, _LONGEST_NAME = 63, 253
 _TERMINAL: Final = frozenset({"Succeeded", "Failed"})
 _ENDED: Final = {"fieldSelector": "status.phase!=Pending,status.phase!=Running,status.phase!=Unknown"}
 _METADATA: Final = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"
@@ -54,11 +59,12 @@ class OwnApiPod:
         """Look now. Raises ``LedgerOutage``."""
         try:
             reply = await self._api.get(single(GROUP, self._owner.namespace, "pods", self._owner.pod))
+            pod = shown(reply.body)
         except ApiError as error:
             if error.trouble is Trouble.NOT_FOUND:
                 return PodReport(uid="")
             raise error.outage() from error
-        return report(reply.body, self._container, reply.date)
+        return report(pod, self._container, reply.date)
 
     async def follow(self) -> AsyncGenerator[PodReport | LedgerOutage, None]:
         """Yield the pod now, after each change, and at each renewal of the watch; why it cannot be seen meanwhile."""
@@ -68,23 +74,31 @@ class OwnApiPod:
         last = PodReport(uid="")
         async with aclosing(seen) as batches:
             async for batch in batches:
-                match batch:
-                    case watches.Content(objects=objects, date=date):
-                        last = PodReport(uid="")
-                        for pod in objects:
-                            last = report(pod, self._container, date)
-                    case watches.Changes(events=events):
-                        for kind, pod in events:
-                            # An event has no clock beside it; what is left of a grace period is asked for by a look.
-                            last = PodReport(uid="") if kind == "DELETED" else report(pod, self._container, None)
-                        if events and last.deleting:
-                            last = await self._with_clock(last)
-                    case ApiError():
-                        yield batch.outage()
-                        continue
+                try:
+                    last = await self._after(last, batch)
+                except ApiError as error:
+                    yield error.outage()
+                    continue
                 yield last
                 # What was left of the grace period was true at that moment only.
                 last = replace(last, grace_left=None)
+
+    async def _after(self, last: PodReport, batch: watches.Seen) -> PodReport:
+        """Return the pod after what the watch tells. Raises ``ApiError`` if that is nothing about a pod."""
+        match batch:
+            case watches.Content(objects=objects, date=date):
+                last = PodReport(uid="")
+                for pod in objects:
+                    last = report(shown(pod), self._container, date)
+            case watches.Changes(events=events):
+                for kind, pod in events:
+                    # An event has no clock beside it; what is left of a grace period is asked for by a look.
+                    last = PodReport(uid="") if kind == "DELETED" else report(shown(pod), self._container, None)
+                if events and last.deleting:
+                    last = await self._with_clock(last)
+            case ApiError():
+                raise batch
+        return last
 
     async def _with_clock(self, seen: PodReport) -> PodReport:
         try:
@@ -117,7 +131,9 @@ class ApiOwners:
     async def look(self, owner: Owner) -> Sight:
         """Look at one owner. Raises ``LedgerOutage`` where looking itself fails."""
         if not owner.namespace or not owner.pod or not owner.uid:
-            return Sight(Standing.UNPROVEN, "its record names no pod")
+            return Sight(Standing.UNPROVEN, "its record names no pod, or contradicts itself (was it edited?)")
+        if not is_pod_name(owner.pod) or not is_namespace(owner.namespace):
+            return Sight(Standing.UNPROVEN, "its record names a pod or a namespace that cannot be (was it edited?)")
         where = f"pods in the namespace {owner.namespace}"
         if self._is_forbidden(owner.namespace):
             return Sight(Standing.UNPROVEN, f"we may not look at {where}")
@@ -130,6 +146,9 @@ class ApiOwners:
                 case Trouble.FORBIDDEN:
                     self._forbid(owner.namespace)
                     return Sight(Standing.UNPROVEN, f"we may not look at {where}")
+                case Trouble.INVALID:
+                    # Whatever it finds wrong with this one, the others can be asked for.
+                    return Sight(Standing.UNPROVEN, str(error))
                 case _:
                     raise error.outage() from error
         if _uid(reply.body) != owner.uid:
@@ -143,7 +162,7 @@ class ApiOwners:
             by_namespace.setdefault(owner.namespace, set()).add(owner.uid)
         found: dict[str, Sight] = {}
         for namespace, uids in by_namespace.items():
-            if not namespace or len(uids) <= _FEW or self._is_forbidden(namespace):
+            if not is_namespace(namespace) or len(uids) <= _FEW or self._is_forbidden(namespace):
                 continue
             known = await self._glanced(namespace)
             found.update((uid, known[uid]) for uid in uids if uid in known)
@@ -162,9 +181,10 @@ class ApiOwners:
                     seen.update((_uid(it), sight) for it in items if (sight := standing(it, date)).standing is _LIVE)
             ended = await watches.listing(self._api, path, _ENDED, accept=_METADATA)
         except ApiError as error:
-            if error.trouble is not Trouble.FORBIDDEN:
+            if error.trouble is Trouble.FORBIDDEN:
+                self._forbid(namespace)
+            elif error.trouble is not Trouble.INVALID:
                 raise error.outage() from error
-            self._forbid(namespace)
             return {}
         for pod in ended.objects:
             seen.pop(_uid(pod), None)
@@ -176,6 +196,7 @@ class ApiOwners:
         began, outcome = loop.time(), Outcome.RETRYABLE
         try:
             reply = await self._api.get(single(GROUP, owner.namespace, "pods", owner.pod))
+            shown(reply.body)
             outcome = Outcome.OK
         except ApiError as error:
             outcome = Outcome.OK if error.trouble is Trouble.NOT_FOUND else outcome
@@ -194,6 +215,26 @@ class ApiOwners:
 
 
 _LIVE: Final = Standing.LIVE
+
+
+def is_pod_name(text: str) -> bool:
+    """Tell whether a pod can have this name (a DNS subdomain); any other would make a path of something else."""
+    return len(text) <= _LONGEST_NAME and _NAME.fullmatch(text) is not None
+
+
+def is_namespace(text: str) -> bool:
+    """Tell whether a namespace can have this name (a DNS label)."""
+    return len(text) <= _LONGEST_NAMESPACE and _NAMESPACE.fullmatch(text) is not None
+
+
+def shown(body: Json) -> Json:
+    """Return the pod that an answer shows. Raises ``ApiError`` if it shows none: that is not the absence of a pod.
+
+    In a list the objects have no kind.
+    """
+    if body.get("kind", "Pod") != "Pod" or not _uid(body):
+        raise ApiError(Trouble.PROTOCOL, "the API server's answer to a question for a pod is no pod")
+    return body
 
 
 def standing(pod: Json, date: float | None) -> Sight:
@@ -240,10 +281,12 @@ def _container(status: Json) -> AppContainer:
     died, before = state.get("terminated"), last.get("terminated")
     ended = None
     if "running" not in state and (died is not None or before is not None or count > 0):
-        reasons = {str(it.get("reason")) for it in (died, before) if isinstance(it, dict)}
+        # An earlier end says nothing about this one.
+        newest = died if isinstance(died, dict) else before
+        reason = newest.get("reason") if isinstance(newest, dict) else None
         waits = str(_mapping(state, "waiting").get("reason"))
         ended = (
-            AppEnd.OOM if "OOMKilled" in reasons else AppEnd.CRASH_LOOP if waits == "CrashLoopBackOff" else AppEnd.EXIT
+            AppEnd.OOM if reason == "OOMKilled" else AppEnd.CRASH_LOOP if waits == "CrashLoopBackOff" else AppEnd.EXIT
         )
     return AppContainer(id=str(status.get("containerID") or ""), restarts=count, ended=ended)
 

@@ -8,6 +8,7 @@ import time
 
 import pytest
 
+from sidecar.adapters.lease_record import PREFIX
 from sidecar.core.records import Owner
 from tests.cluster.roles import Right
 from tests.cluster.stories.scene import Pod, PodScene
@@ -48,6 +49,51 @@ def test_NO_THEFT_a_pod_that_lives_and_is_silent_for_ten_leases_keeps_its_seat(s
         {pod.id},
         [orphan],
     )
+
+
+EDITS: dict[str, dict[str, object]] = {
+    "another holder": {"spec": {"holderIdentity": "somebody"}},
+    "no holder": {"spec": {"holderIdentity": ""}},
+    "another uid": {"metadata": {"annotations": {f"{PREFIX}pod-uid": "somebody"}}},
+    "another pod": {"metadata": {"annotations": {f"{PREFIX}pod": "nobody"}}},
+    "another namespace": {"metadata": {"annotations": {f"{PREFIX}namespace": "default"}}},
+}
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_NO_THEFT_an_edited_record_takes_no_living_pods_seat(story: PodScene, edit: str) -> None:  # noqa: N802
+    """Silent or not: nobody believes an end on the strength of what somebody wrote, and the owner writes it again."""
+    story.mock.put_key(story.key, seats=2)
+    pod = story.ready_pod("icap-0", QUICK)
+    name, whole = story.records()[pod.id]["name"], story.records()[pod.id]
+    peer = watcher(story)
+    pod.runs.process.signal(signal.SIGSTOP)
+    story.admin.patch("leases", name, EDITS[edit], story.namespace)
+    time.sleep(3 * LEASE)
+    code, out, err = story.operated(peer, "reclaim", "--once", more=QUICK)
+    assert (code in (0, REMAINS), story.taken()) == (True, {pod.id}), out + err
+    pod.runs.process.signal(signal.SIGCONT)
+    same = ("holder", "pod-uid", "pod", "namespace", "owner-check", "phase")
+    until(
+        "the record as it was",
+        lambda: [story.records()[pod.id].get(it) for it in same] == [whole.get(it) for it in same],
+        story=story.story,
+    )
+    assert story.asked("deactivation") == 0
+    story.until_ready(pod.runs)
+
+
+def test_a_record_that_no_pod_can_have_stops_no_scan(story: PodScene) -> None:
+    """A name that makes another path, or none: it is told and left, and the orphan beside it is reclaimed."""
+    story.mock.put_key(story.key, seats=6)
+    orphan = story.plant(story.gone("lost"))
+    odd = {story.plant(Owner(name, "uid", story.namespace)) for name in ("a%", "..", "a/../b")}
+    odd.add(story.plant(Owner("abroad", "uid", "a/b")))
+    watcher(story)
+    until("the end of the orphan", lambda: orphan not in story.taken(), story=story.story)
+    code, out, err = story.operated(desk(story), "list", more=QUICK)
+    assert (code, out.count("that cannot be")) == (0, 4), out + err
+    assert (story.taken(), set(story.records())) == (odd, odd)
 
 
 def test_a_pod_that_lost_its_record_takes_it_again(story: PodScene) -> None:

@@ -64,6 +64,9 @@ RUNNING: dict[str, Any] = {"running": {}}
         (DIED, {}, 0, AppEnd.EXIT),
         (DONE, {}, 0, AppEnd.EXIT),
         (KILLED, {}, 0, AppEnd.OOM),
+        (DIED, KILLED, 1, AppEnd.EXIT),
+        (KILLED, DIED, 1, AppEnd.OOM),
+        ({"terminated": {}}, KILLED, 1, AppEnd.EXIT),
         (LOOP, DIED, 4, AppEnd.CRASH_LOOP),
         (LOOP, KILLED, 4, AppEnd.OOM),
         (CREATING, DIED, 1, AppEnd.EXIT),
@@ -244,6 +247,73 @@ async def test_a_record_that_names_no_pod_proves_nothing(nobody: Owner, tls: Tls
         assert server.asked == []
 
 
+NO_NAMES = ["..", ".", "a/b", "a%", "%2e%2e", "a b", "é", "A", "x?y", "x#y", "web-0/", "x\ny", "a..b", "-a", "x" * 254]
+
+
+async def test_what_no_pod_can_be_called_is_not_asked_for(tls: Tls, tmp_path: Path) -> None:
+    """Such a path would be another object's, or an error for the whole scan; dots and digits are fine."""
+    async with owners(Cluster(pod()), tls, tmp_path) as (it, server):
+        for name in (*NO_NAMES, "x" * 4000):
+            assert (await it.look(Owner(name, "uid", "icap"))).standing is Standing.UNPROVEN
+            assert (await it.look(Owner("web-0", "uid", name))).standing is Standing.UNPROVEN
+        for no_label in ("a.b", "x" * 64):
+            assert (await it.look(Owner("web-0", "uid", no_label))).standing is Standing.UNPROVEN
+        assert await it.glance([replace(owner(number), namespace="..") for number in range(20)]) == {}
+        assert server.asked == []
+        for name in ("a", "0.a-b.c", "x" * 253):
+            assert (await it.look(Owner(name, "uid", "icap"))).standing is Standing.GONE
+
+
+@pytest.mark.parametrize("code", [400, 422])
+async def test_an_owner_whom_the_server_finds_invalid_is_unproven_alone(code: int, tls: Tls, tmp_path: Path) -> None:
+    """What somebody wrote into one record must not keep the others from being looked at."""
+    cluster = Cluster(pod())
+    cluster.refuse["other"] = code
+    async with owners(cluster, tls, tmp_path) as (it, _):
+        sight = await it.look(replace(owner(1), namespace="other"))
+        assert (sight.standing, str(code) in sight.why) == (Standing.UNPROVEN, True)
+        assert await it.glance([replace(owner(number), namespace="other") for number in range(20)]) == {}
+        assert (await it.look(owner(3))).standing is Standing.GONE
+
+
+NO_PODS = [
+    {"kind": "Status", "apiVersion": "v1", "status": "Failure", "code": 500},
+    {"kind": "Pod", "metadata": None},
+    {"kind": "Pod", "metadata": {"name": "icap-1"}},
+    {"kind": "Secret", "metadata": {"name": "icap-1", "uid": "uid-of-another"}},
+]
+
+
+@pytest.mark.parametrize("odd", NO_PODS)
+async def test_an_answer_that_shows_no_pod_is_no_absence(odd: dict[str, Any], tls: Tls, tmp_path: Path) -> None:
+    """With 200: neither somebody else's end, nor our own."""
+    cluster = Cluster(pod())
+    cluster.pods |= {"icap-0": odd, "icap-1": odd}
+    async with owners(cluster, tls, tmp_path) as (it, _):
+        with pytest.raises(LedgerOutage, match="no pod"):
+            await it.look(owner(1))
+        with pytest.raises(LedgerOutage, match="no pod"):
+            await it.sees_itself()
+    story = OwnPodStory(odd)
+    async with own(story, tls, tmp_path) as (mine, _):
+        with pytest.raises(LedgerOutage, match="no pod"):
+            await mine.look()
+        async with aclosing(mine.follow()) as reports, asyncio.timeout(10):
+            assert isinstance(await anext(reports), LedgerOutage)
+
+
+async def test_an_event_that_shows_no_pod_changes_nothing(tls: Tls, tmp_path: Path) -> None:
+    """It is told as an outage; what was known stays, and the watch goes on."""
+    odd = {"kind": "Pod", "metadata": {"name": "icap-0"}}
+    story = OwnPodStory(pod(), ("MODIFIED", odd), ("MODIFIED", pod(app={"state": DIED})))
+    async with own(story, tls, tmp_path) as (it, _), aclosing(it.follow()) as reports, asyncio.timeout(10):
+        first, _, outage, ended = [await anext(reports) for _ in range(4)]
+    assert isinstance(outage, LedgerOutage)
+    assert isinstance(first, PodReport)
+    assert isinstance(ended, PodReport)
+    assert (first.uid, ended.uid) == ("uid-us", "uid-us")
+
+
 @pytest.mark.parametrize("code", [401, 429, 500])
 async def test_an_outage_is_no_sight(code: int, tls: Tls, tmp_path: Path) -> None:
     """Neither of one, nor of many, nor of ourselves."""
@@ -268,7 +338,7 @@ async def test_we_must_see_ourselves(tls: Tls, tmp_path: Path) -> None:
         del cluster.pods["icap-0"]
         assert not await it.sees_itself()
         nameless = ApiOwners(it._api, replace(US, uid=""), Watcher())  # type: ignore[arg-type]
-        cluster.pods["icap-0"] = pod(uid="")
+        cluster.pods["icap-0"] = pod()
         assert not await nameless.sees_itself()
 
 
