@@ -22,6 +22,9 @@ LASTING: Final = 240
 SILENCE: Final = 100.0
 """Seconds without a byte after which a connection counts as dead: bookmarks come about once a minute."""
 PAGE: Final = 500
+_MOST_PAGES: Final = 1_000
+_LONGEST_LIST: Final = 300.0
+"""Seconds for all pages of a list: for about that long an API server knows what a page was of."""
 _LONGEST_LINE: Final = 8 << 20
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.5, 30.0
 _SWIFT: Final = 5.0
@@ -64,17 +67,23 @@ async def pages(
     api: KubernetesApi, path: str, query: Mapping[str, str], *, accept: str = "application/json"
 ) -> AsyncGenerator[tuple[list[Json], Json, float | None], None]:
     """Yield (objects, metadata of the list, the server's clock) page by page, for whoever keeps little of each."""
-    follow = ""
-    while True:
+    follow, what, clock = "", path.rpartition("/")[2], asyncio.get_running_loop().time
+    until = clock() + _LONGEST_LIST
+    for _ in range(_MOST_PAGES):
         more = {"continue": follow} if follow else {}
         reply = await api.get(path, {**query, "limit": str(PAGE), **more}, accept=accept)
-        items, meta = reply.body.get("items"), reply.body.get("metadata")
-        if not isinstance(meta, dict) or not (items is None or isinstance(items, list)):
-            raise ApiError(Trouble.PROTOCOL, f"the API server's answer to a list of {path.rpartition('/')[2]} is none")
+        items, meta, kind = reply.body.get("items"), reply.body.get("metadata"), str(reply.body.get("kind"))
+        if not kind.endswith("List") or not isinstance(meta, dict) or not (items is None or isinstance(items, list)):
+            raise ApiError(Trouble.PROTOCOL, f"the API server's answer to a list of {what} is none")
         yield [it for it in items or () if isinstance(it, dict)], meta, reply.date
-        follow = str(meta.get("continue") or "")
+        before, follow = follow, str(meta.get("continue") or "")
         if not follow:
             return
+        if follow == before:
+            raise ApiError(Trouble.PROTOCOL, f"the API server's list of {what} goes round in a circle")
+        if clock() >= until:
+            raise ApiError(Trouble.TIMEOUT, f"no end of the API server's list of {what} within {_LONGEST_LIST:g} s")
+    raise ApiError(Trouble.PROTOCOL, f"no end of the API server's list of {what} after {_MOST_PAGES} pages")
 
 
 async def _listing(api: KubernetesApi, path: str, query: Mapping[str, str], accept: str) -> tuple[Content, str]:
@@ -160,6 +169,8 @@ async def _watch(
             except Exception as error:
                 raise api.translated(error) from error
             if not part:
+                if rest.strip():  # a page of a proxy, in one line
+                    raise ApiError(Trouble.PROTOCOL, "a watch of the API server ends in the middle of a line")
                 return
             *lines, rest = (rest + part).split(b"\n")
             if len(rest) > _LONGEST_LINE:

@@ -187,6 +187,8 @@ async def test_a_version_that_is_history_begins_anew(gone: Any, tls: Tls, tmp_pa
     "script",
     [
         sends(b"<html>Sign in</html>\n", stays=False),
+        sends(b"<html>Sign in</html>", stays=False),
+        sends(line("MODIFIED", pod(version="150"))[:30], stays=False),
         sends(b'{"type": "MODIFIED"}\n', stays=False),
         sends(b'{"type": "MODIFIED", "object": {"metadata": 1}}\n', stays=False),
         sends(b"[]\n", stays=False),
@@ -285,7 +287,45 @@ async def test_a_page_that_is_history_begins_the_list_anew(tls: Tls, tmp_path: P
     assert watched(server)[0].query["resourceVersion"] == "300"
 
 
-@pytest.mark.parametrize("broken", [{"kind": "PodList"}, {"kind": "PodList", "metadata": {}, "items": 7}])
+@pytest.mark.parametrize(
+    ("more", "asked"), [(["same"], 2), (["a", "b", "c", "d", "e", "f"], 5), (["a", "b", "a", "b", "a", "b"], 5)]
+)
+async def test_a_list_without_an_end_is_given_up(
+    more: list[str], asked: int, tls: Tls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One that goes round in a circle at once, any other after so many pages: a scan must come to its end."""
+    monkeypatch.setattr(watches, "_MOST_PAGES", 5)
+    async with ApiServer(Story(lists=[items(pod(), more=it) for it in more]), tls.server) as server:
+        client = api(tmp_path, server.url, tls)
+        with pytest.raises(ApiError) as caught:
+            await watches.listing(client, PODS, {})
+        assert caught.value.trouble is Trouble.PROTOCOL
+        assert len(server.asked) == asked
+        await client.aclose()
+
+
+async def test_a_list_that_lasts_for_too_long_is_given_up(
+    tls: Tls, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its first pages are history by then."""
+    monkeypatch.setattr(watches, "_LONGEST_LIST", 0.0)
+    async with ApiServer(Story(lists=[items(pod(), more="m1"), items(pod())]), tls.server) as server:
+        client = api(tmp_path, server.url, tls)
+        with pytest.raises(ApiError) as caught:
+            await watches.listing(client, PODS, {})
+        assert caught.value.trouble is Trouble.TIMEOUT
+        assert len(server.asked) == 1
+        await client.aclose()
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        {"kind": "PodList"},
+        {"kind": "PodList", "metadata": {}, "items": 7},
+        {"kind": "Status", "metadata": {}, "status": "Failure"},
+    ],
+)
 async def test_a_list_that_is_none_is_told(broken: dict[str, Any], tls: Tls, tmp_path: Path) -> None:
     """And a null for no items is the server's way to say none."""
     nothing = items()
