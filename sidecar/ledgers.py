@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from sidecar.config import Config, LedgerKind
 from sidecar.core.policy import Mode
 from sidecar.core.records import Owner
-from sidecar.patience import PatientLedger
+from sidecar.patience import LONG, SHORT, PatientLedger, PatientOwners
 from sidecar.ports import Ledger, Observer, Owners, OwnPod, PodJournal
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def open_ledger(config: Config, observer: Observer, random: Random, *, enter: bo
     Raises ``Misconfigured`` (the settings do not fit this place, another process has our name) or ``LedgerOutage``.
     """
     if config.mode is Mode.ONLINE and config.ledger.kind is LedgerKind.KUBERNETES:
-        return _leases(config, observer, random)
+        return _leases(config, observer, random, enter=enter)
     return _files(config, random, enter=enter)
 
 
@@ -68,7 +68,7 @@ def cluster_api(config: Config) -> KubernetesApi:
     return KubernetesApi(ServiceAccount.of_pod(os.environ, config.ledger.account_dir))
 
 
-def _leases(config: Config, observer: Observer, random: Random) -> Opened:
+def _leases(config: Config, observer: Observer, random: Random, *, enter: bool) -> Opened:
     from sidecar.adapters.lease_ledger import LeaseLedger  # noqa: PLC0415 - only in Kubernetes
     from sidecar.adapters.pod_journal import ApiPodJournal  # noqa: PLC0415 - the same
     from sidecar.adapters.pods import ApiOwners, OwnApiPod  # noqa: PLC0415 - the same
@@ -77,10 +77,12 @@ def _leases(config: Config, observer: Observer, random: Random) -> Opened:
     owner = Owner(pod=pod.name, uid=pod.uid, namespace=pod.namespace, node=pod.node, release=pod.release)
     api = cluster_api(config)
     leases = LeaseLedger(api, config.ledger.namespace, lease=config.lease.duration, random=random, observer=observer)
+    # A running sidecar comes back to what failed; a person's command has only this one try.
+    longest = SHORT if enter else LONG
     return Opened(
         owner,
-        PatientLedger(leases, random, asyncio.sleep),
-        ApiOwners(api, owner, observer),
+        PatientLedger(leases, random, asyncio.sleep, longest=longest),
+        PatientOwners(ApiOwners(api, owner, observer), random, asyncio.sleep, longest=longest),
         api.aclose,
         OwnApiPod(api, owner, config.app.container, random=random, observer=observer),
         ApiPodJournal(api, owner, observer, time.time),

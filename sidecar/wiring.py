@@ -33,6 +33,7 @@ from sidecar.errors import AppOutage, Misconfigured
 from sidecar.hook_ports import NamedPods, SecretStore, Workload
 from sidecar.ledgers import Opened, cluster_api, open_ledger
 from sidecar.lifecycle import Life
+from sidecar.patience import PatientNamedPods
 from sidecar.ports import ActivationServer, Observer
 from sidecar.reclaim import Reclaimer
 from sidecar.releaser import Rules
@@ -211,7 +212,8 @@ async def named_pods(config: Config) -> AsyncIterator[NamedPods]:
 
     api, pod = cluster_api(config), config.pod
     try:
-        yield ApiNamedPods(api, Owner(pod=pod.name, uid=pod.uid, namespace=pod.namespace))
+        pods = ApiNamedPods(api, Owner(pod=pod.name, uid=pod.uid, namespace=pod.namespace))
+        yield PatientNamedPods(pods, Random(), asyncio.sleep)  # noqa: S311 - jitter, not cryptography
     finally:
         await api.aclose()
 
