@@ -287,7 +287,7 @@ class Agent:
         try:
             return events.PodLooked(op=op, report=await self._ports.pod.look())
         except LedgerOutage as outage:
-            return events.PodUnanswered(op=op, message=str(outage))
+            return events.PodUnanswered(op=op, message=str(outage), retry_after=outage.retry_after)
 
     async def _knock(self, op: int) -> Answer:
         try:

@@ -126,9 +126,10 @@ class PodLooked(Answer):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PodUnanswered(Answer):
-    """A look at our own pod brought no answer."""
+    """A look at our own pod brought no answer; ``retry_after``: the server's wish in seconds, or None."""
 
     message: str
+    retry_after: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

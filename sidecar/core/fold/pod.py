@@ -52,7 +52,7 @@ def pod_unanswered(state: State, now: float, event: PodUnanswered) -> Folded:
     if isinstance(state.stopping, Deciding):
         return replace(state, stopping=replace(state.stopping, silent=True)), []
     failures = state.pod.failures + 1
-    pause = points.ledger_pause(failures, event.luck)
+    pause = points.ledger_pause(failures, event.luck, event.retry_after)
     state = replace(state, pod=replace(state.pod, failures=failures, not_before=now + pause))
     return _unseen(state, now, event.message)
 

@@ -134,6 +134,17 @@ def test_rule_15_a_look_without_an_answer_is_repeated_with_pauses() -> None:
     assert scene.noticed(Occasion.POD_SEEN)
 
 
+def test_rule_15_a_busy_servers_wish_is_respected_by_the_next_look() -> None:
+    """As by a write: a server that is asked sooner is only busier."""
+    scene = in_kubernetes()
+    scene.say(LookAtPod, events.PodUnanswered, message="429", retry_after=20.0)
+    began = lose(scene, claimed=False)
+    scene.run(100)
+    looks = [at for at, _ in scene.times(LookAtPod, began)]
+    assert len(looks) >= 4
+    assert all(later - earlier >= 20.0 for earlier, later in zip(looks, looks[1:], strict=False))
+
+
 def test_rule_15_a_look_that_the_watch_overtook_is_repeated() -> None:
     """Its answer may be older than what the watch has told meanwhile: it proves nothing."""
     scene = in_kubernetes()
@@ -186,6 +197,20 @@ def test_rule_15_a_threat_of_eviction_may_pass() -> None:
     scene.see_pod(ended=False)
     scene.run(20)
     assert scene.taken()
+    assert scene.stage is Stage.ACTIVE
+
+
+def test_rule_15_a_record_that_somebody_edited_is_written_again() -> None:
+    """It still has our uid (docs/ledger.md), so it is no loss: nothing is asked of the server, and it is whole again."""
+    scene = in_kubernetes()
+    began = scene.now
+    scene.put(record(owner=replace(IN_POD, pod="")))
+    scene.run(16)
+    stored = scene.stored()
+    assert stored is not None
+    assert stored.owner == IN_POD
+    assert scene.asked(Activate, began) + scene.asked(LookAtPod, began) == []
+    assert scene.noticed(Occasion.RECORD_LOST, began) + scene.noticed(Occasion.RECORD_FOREIGN, began) == []
     assert scene.stage is Stage.ACTIVE
 
 
