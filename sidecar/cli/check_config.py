@@ -58,9 +58,12 @@ def run(arguments: Namespace) -> int:
 
 
 def _missing(config: Config) -> Iterator[str]:
-    """Tell which folders are not there yet: they may come later, so this is no fault."""
+    """Tell what is not there yet: it may come later, so this is no fault."""
+    where = f"key.dir ({config.origins['key.dir']}): {config.key.dir}"
     if not config.key.dir.is_dir():
-        yield f"key.dir ({config.origins['key.dir']}): {config.key.dir} is no folder (yet): without it there is no key"
+        yield f"{where} is no folder (yet): without it there is no key"
+    elif not (config.key.dir / "value").exists():
+        yield f"{where} has no file named value (yet): without it there is no key"
     if config.ledger.kind is LedgerKind.FILE and not config.ledger.dir.is_dir():
         yield f"ledger.dir ({config.origins['ledger.dir']}): {config.ledger.dir} is no folder (yet)"
 

@@ -22,7 +22,7 @@ PATHS: Final = {"startup": "/startupz", "ready": "/readyz", "live": "/livez"}
 
 def configure(parser: ArgumentParser) -> None:
     """Declare the arguments."""
-    parser.add_argument("question", choices=tuple(PATHS), help="what to ask")
+    parser.add_argument("question", choices=tuple(PATHS), metavar="startup|ready|live", help="what to ask")
     add_port(parser)
 
 

@@ -99,17 +99,19 @@ async def carry_out(
 ) -> tuple[Result, ...]:
     """Release what is to be released, one after the other. Raises ``LedgerOutage``."""
     results: list[Result] = []
+    many, begun = sum(1 for it in plans if it.settled is None), 0
     for it in plans:
         if it.settled is not None:
             results.append(it.settled)
             continue
+        begun += 1
         wish = Wish(deployment_id=it.entry.deployment_id)
         if it.records:
             told = [await release_recorded(reclaimer, record, wish, teller) for record in it.records]
         else:
             told = list(await release_unrecorded(reclaimer, wish.deployment_id, keys))
             for one in told:
-                teller.step(f"{one.deployment_id}: {one.why} ({one.key_fingerprint})")
+                teller.step(f"{begun} of {many}: {one.deployment_id}: {one.why} ({one.key_fingerprint})")
         results.extend(told)
     return tuple(results)
 

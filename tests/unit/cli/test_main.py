@@ -73,7 +73,7 @@ def test_version_is_the_packages(capsys: pytest.CaptureFixture[str]) -> None:
         (["check-config", "extra"], "1 argument too many"),
         (["check-config", "--lease-renew"], "expected one argument"),
         (["check-config", "--output", "jsn"], "did you mean json?"),
-        (["probe"], "required: question"),
+        (["probe"], "required: startup|ready|live"),
         (["probe", "redy"], "did you mean ready?"),
         (["probe", "live", "--port", "0"], "a port is a number of 1 to 65535"),
         (["wait", "--timeout", "soon"], "not a duration"),
@@ -200,6 +200,12 @@ def test_check_config_prints_every_setting_with_its_origin(
     assert table["ledger.dir"] == [str(tmp_path), "sidecar.yaml:1"]
     assert written.out.splitlines()[-1].startswith("warning: key.dir (sidecar.yaml:2): ")
     assert len({line.index(line.split()[1]) for line in written.out.splitlines()[:-1]}) == 1
+    (tmp_path / "absent").mkdir()
+    assert main(["check-config", "--config", str(path)]) == 0
+    assert "absent has no file named value (yet)" in capsys.readouterr().out
+    (tmp_path / "absent" / "value").touch()
+    assert main(["check-config", "--config", str(path)]) == 0
+    assert "warning" not in capsys.readouterr().out
 
 
 def test_check_config_for_a_program_is_json(capsys: pytest.CaptureFixture[str], bare_environment: None) -> None:

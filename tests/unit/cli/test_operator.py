@@ -337,6 +337,14 @@ def test_import_is_a_dry_run_unless_it_is_told_to_act(desk: Desk) -> None:
     assert desk.taken() == [B, C]
 
 
+def test_import_of_many_says_how_far_it_is(desk: Desk) -> None:
+    """It may take minutes: not more than reclaim.rate requests are sent."""
+    file = desk.folder / "ids"
+    file.write_text(f"{A}\nnull\n{B}\n{C}\n")
+    _, _, err = desk.run("import", str(file), "--apply", "--keep", B)
+    assert [line.partition(": ")[0] for line in err.splitlines()] == ["1 of 2", "1 of 2", "2 of 2", "2 of 2"]
+
+
 def test_import_leaves_alone_what_a_file_says_is_in_use(desk: Desk) -> None:
     """And does nothing at all if that file cannot be understood to the last word."""
     desk.take(A)
