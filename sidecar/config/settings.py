@@ -261,7 +261,7 @@ class Readiness:
     require: tuple[str, ...] = _setting(
         parse.choices("license", "database", "engines", "server_profiles"),
         "license, database",
-        "which parts of the app's verbose /readyz count",
+        "which parts of the app's verbose /readyz count; its licence always does",
         reason="an outage elsewhere must not empty the Service",
     )
 

@@ -209,10 +209,9 @@ def _app_fit(state: State, contact: AppUnmet | AppMet | AppLost) -> tuple[bool, 
 
 
 def _report_fit(state: State, report: AppReport) -> tuple[bool, str]:
-    require = state.policy.require
-    if "license" in require and report.licensed is not True:
+    if report.licensed is not True:  # HONEST_READY: `readiness.require` chooses among the other parts
         return False, "the app does not say that it is licensed"
-    unfit = [name for name, fit in report.parts if name in require and not fit]
+    unfit = [name for name, fit in report.parts if name in state.policy.require and not fit]
     if unfit:
         return False, f"the app reports as not fit: {', '.join(unfit)}"
     return True, "the app is licensed"

@@ -261,12 +261,18 @@ def test_rule_16_which_parts_count(parts: tuple[tuple[str, bool], ...], require:
     assert ready or "not fit" in scene.view.why
 
 
-def test_rule_16_a_licence_that_does_not_count() -> None:
-    """``readiness.require`` without ``license``."""
-    scene = Scene(require=("database",))
+@pytest.mark.parametrize("require", [("database",), ("license",), ()])
+@pytest.mark.parametrize("licensed", [False, None])
+@pytest.mark.parametrize("mode", [Mode.ONLINE, Mode.OBSERVE])
+def test_honest_ready_the_licence_always_counts(mode: Mode, licensed: bool | None, require: tuple[str, ...]) -> None:
+    """Whatever ``readiness.require`` lists: without an app that says it is licensed, nobody is ready."""
+    scene = Scene(mode=mode, require=require)
     scene.say(Upload, events.Delivered)
-    scene.app.licensed = None
+    scene.app.licensed = licensed
     scene.begin()
+    assert not scene.view.ready
+    scene.app.licensed = True
+    scene.run(20)
     assert scene.view.ready
 
 
