@@ -172,6 +172,7 @@ class Occasion(StrEnum):
     ID_CHANGED = "id_changed"
     KEY_CHANGED = "key_changed"
     KEY_UNUSABLE = "key_unusable"
+    KEY_USABLE = "key_usable"
     RESTART_ASKED = "restart_asked"
     RESTART_FAILED = "restart_failed"
     STOPPING = "stopping"

@@ -20,7 +20,8 @@ def settle_restart_file(state: State, now: float, commands: list[Command]) -> St
         commands.append(RemoveRestartFile())
     elif restart.touched_at is not None:
         if before.touched_at is None:
-            commands.append(Notice(occasion=Occasion.RESTART_ASKED, text="the app is asked to restart"))
+            why = state.server.refusal.sentence if state.server.refusal is not None else ""
+            commands.append(Notice(occasion=Occasion.RESTART_ASKED, text=why))
         commands.append(TouchRestartFile())
     return replace(state, restart=restart)
 

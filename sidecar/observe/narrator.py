@@ -104,12 +104,14 @@ _ENDS: Final = {
     Occasion.RECORD_RENEWED: (Occasion.RECORD_FAILED,),
     Occasion.APP_CHECKED: (Occasion.APP_UNANSWERED,),
     Occasion.KEY_CHANGED: (Occasion.KEY_UNUSABLE,),
+    Occasion.KEY_USABLE: (Occasion.KEY_UNUSABLE,),
     Occasion.POD_SEEN: (Occasion.POD_UNSEEN,),
 }
 _OVER: Final = {
-    Occasion.RECORD_FAILED: "the ledger works again",
-    Occasion.APP_UNANSWERED: "the app answers",
-    Occasion.POD_UNSEEN: "our own pod is seen again",
+    Occasion.RECORD_RENEWED: "the ledger works again",
+    Occasion.APP_CHECKED: "the app answers",
+    Occasion.KEY_USABLE: "activation key usable again",
+    Occasion.POD_SEEN: "our own pod is seen again",
 }
 """Ends that have no line of their own."""
 
@@ -148,7 +150,7 @@ class Narrator:
         """Tell a notice, if it is one for people and not the same as just before."""
         occasion, reason = notice.occasion, notice.reason
         for trouble in _ENDS.get(occasion, ()):
-            self._over(trouble)
+            self._over(trouble, occasion)
         if occasion not in _LINES:
             return
         level, event = _LINES[occasion]
@@ -202,10 +204,10 @@ class Narrator:
         if row is not None:
             self._log.log(ERROR, "a bug in the observation", where=where, exc_info=error, **self._row(row))
 
-    def _over(self, trouble: Occasion) -> None:
+    def _over(self, trouble: Occasion, end: Occasion) -> None:
         row = self._repeats.over(trouble)
-        if row is not None and trouble in _OVER:
-            self._log.log(INFO, _OVER[trouble], **self._row(row))
+        if row is not None and end in _OVER:
+            self._log.log(INFO, _OVER[end], **self._row(row))
 
     @staticmethod
     def _own(notice: Notice) -> str:

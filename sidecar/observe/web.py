@@ -156,7 +156,14 @@ def listen(port: int) -> socket.socket:
 
 
 def _reasons(view: View) -> list[str]:
-    return [view.why or view.stage.value, *view.faults]
+    """Return why, then what else is not as it should be: a fault that the first sentence ends with is told by it."""
+    told = view.why.removesuffix(")")
+    return [view.why or view.stage.value, *(it for it in view.faults if not _repeats(told, it))]
+
+
+def _repeats(told: str, fault: str) -> bool:
+    _, _, message = fault.partition(": ")
+    return bool(message) and told.endswith(message)
 
 
 def _line(text: str, code: HTTPStatus, **headers: str) -> web.Response:

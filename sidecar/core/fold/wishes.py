@@ -37,6 +37,8 @@ def keys_seen(state: State, now: float, event: KeysSeen) -> Folded:
     if snapshot.current != (before.current if before is not None else None) and snapshot.current is not None:
         notices.append(Notice(occasion=Occasion.KEY_CHANGED, text=snapshot.current))
         server = replace(server, refusal=None, not_before=now if server.refusal is not None else server.not_before)
+    elif before is not None and before.fault and not snapshot.fault:
+        notices.append(Notice(occasion=Occasion.KEY_USABLE))  # the same one is back
     return replace(state, key=replace(state.key, snapshot=snapshot), server=server), notices
 
 

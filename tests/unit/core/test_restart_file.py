@@ -2,7 +2,7 @@
 
 from itertools import pairwise
 
-from sidecar.core.commands import RemoveRestartFile, TouchRestartFile
+from sidecar.core.commands import Occasion, RemoveRestartFile, TouchRestartFile
 from sidecar.core.events import ProspectsSeen
 from sidecar.core.policy import RESTART_CAP
 from sidecar.core.reasons import AppTrouble, Failure
@@ -34,6 +34,7 @@ def test_restart_file_is_touched_after_a_while_and_again_and_again() -> None:
     assert not scene.restart_file
     scene.run(2)
     assert scene.restart_file
+    assert [it.text for it in scene.noticed(Occasion.RESTART_ASKED)] == ["no: invalid_key"]
     scene.run(300)
     touched = scene.commanded(TouchRestartFile)
     assert len(touched) >= 10

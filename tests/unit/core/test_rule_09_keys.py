@@ -156,6 +156,9 @@ def test_rule_09_an_unusable_key_is_no_change() -> None:
     assert scene.stage is Stage.ACTIVE
     assert "value is empty; the last good key is kept" in scene.view.faults
     assert len(scene.noticed(Occasion.KEY_UNUSABLE)) == 1
+    scene.keys(KEY)
+    scene.keys(KEY)
+    assert len(scene.noticed(Occasion.KEY_USABLE)) == 1
     scene.keys(None, fault="gone")
     scene.run(100)
     assert scene.taken()
@@ -172,6 +175,7 @@ def test_rule_09_without_a_key_nothing_is_asked_and_it_is_said() -> None:
     scene.keys(KEY)
     scene.run(1)
     assert scene.stage is Stage.ACTIVE
+    assert scene.noticed(Occasion.KEY_USABLE) == [], "that a key is taken says it"
 
 
 def test_rule_09_a_seat_under_a_key_that_is_not_known_stays_and_is_reported_at_the_end() -> None:

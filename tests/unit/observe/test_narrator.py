@@ -202,6 +202,18 @@ def test_each_seat_handed_over_is_told(told: Told) -> None:
 
 
 @pytest.mark.parametrize(
+    ("end", "line"),
+    [(Occasion.KEY_USABLE, "activation key usable again"), (Occasion.KEY_CHANGED, "activation key taken")],
+)
+def test_an_unusable_key_ends_once(told: Told, end: Occasion, line: str) -> None:
+    """The same key is back, or another one is taken: one line says so, and the next trouble is told anew."""
+    for _ in range(2):
+        told.notice(Occasion.KEY_UNUSABLE, text="value is empty")
+        told.notice(end)
+    assert told.log.events() == ["activation key unusable", line] * 2
+
+
+@pytest.mark.parametrize(
     ("occasion", "reason", "level"),
     [
         (Occasion.ACTIVATION_REFUSED, Failure.EXPIRED, ERROR),

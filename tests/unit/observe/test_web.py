@@ -193,6 +193,23 @@ async def test_verbose_gives_the_reasons_as_json(served: Served, path: str, ques
         assert answer.json["next_attempt_in_seconds"] == 42.0
 
 
+@pytest.mark.parametrize(
+    ("state", "once"),
+    [
+        (states.refused("All your seats are in use."), "All your seats are in use."),
+        (states.waiting(), "All seats are in use"),
+        (states.app_silent(), "no answer within 10 s"),
+        (states.server_silent(), "no answer within 10 s"),
+        (states.ledger_down(states.listed()), "ledger.dir: read-only"),
+    ],
+)
+async def test_no_sentence_is_given_twice(served: Served, state: State, once: str) -> None:
+    """What the first reason says need not be said again as a fault."""
+    served.source.shown = state
+    reasons = (await served.ask("/readyz?verbose")).json["reasons"]
+    assert sum(once in reason for reason in reasons) == 1, reasons
+
+
 @pytest.mark.parametrize("path", ["/startupz", "/readyz", "/livez", "/metrics", "/status", "/readyz?verbose"])
 async def test_head_is_answered_like_get_without_the_body(served: Served, path: str) -> None:
     """A load balancer may ask with HEAD."""
