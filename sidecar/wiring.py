@@ -29,6 +29,7 @@ from sidecar.core.records import Owner
 from sidecar.core.servers import normalise
 from sidecar.core.state import State
 from sidecar.core.view import View
+from sidecar.counted import CountedLedger
 from sidecar.errors import AppOutage, Misconfigured
 from sidecar.hook_ports import NamedPods, SecretStore, Workload
 from sidecar.ledgers import Opened, cluster_api, open_ledger
@@ -139,7 +140,7 @@ def reclaimer(
     )
     return Reclaimer(
         rules,
-        ledger=opened.ledger,
+        ledger=CountedLedger(opened.ledger, observer),
         owners=opened.owners,
         server=activation_server(config) if server is None else server,
         keys=keys,

@@ -173,19 +173,22 @@ class ApiOwners:
         at, known = self._glances.get(namespace, (-_FRESH, {}))
         if now - at < _FRESH:
             return known
-        path = collection(GROUP, namespace, "pods")
+        path, outcome = collection(GROUP, namespace, "pods"), Outcome.RETRYABLE
         seen: dict[str, Sight] = {}
         try:
             async with aclosing(watches.pages(self._api, path, {}, accept=_METADATA)) as pages:
                 async for items, _, date in pages:
                     seen.update((_uid(it), sight) for it in items if (sight := standing(it, date)).standing is _LIVE)
             ended = await watches.listing(self._api, path, _ENDED, accept=_METADATA)
+            outcome = Outcome.OK
         except ApiError as error:
             if error.trouble is Trouble.FORBIDDEN:
                 self._forbid(namespace)
             elif error.trouble is not Trouble.INVALID:
                 raise error.outage() from error
             return {}
+        finally:
+            self._observer.requested(Target.LEDGER, "pod", outcome, asyncio.get_running_loop().time() - now)
         for pod in ended.objects:
             seen.pop(_uid(pod), None)
         self._glances[namespace] = (now, seen)

@@ -46,13 +46,16 @@ _EVERYWHERE: Final[Operations] = {
     (Target.APP, "upload"): _ANY,
     (Target.APP, "activate"): _UNREFUSED,
 }
-_LEDGER: Final[dict[str, tuple[Outcome, ...]]] = {"list": _UNREFUSED, "write": _ANY, "erase": _ANY}
+READ: Final = "read"
+_LEDGER: Final[dict[str, tuple[Outcome, ...]]] = {"list": _UNREFUSED, READ: _UNREFUSED, "write": _ANY, "erase": _ANY}
 KUBERNETES: Final = "kubernetes"
 """The target of everything that is asked of the API server. The ledger is asked there too, so ``Target.LEDGER`` is
 counted under this name: two targets for one server would halve every ratio."""
 WATCH: Final = "watch"
 _API_SERVER: Final = {"pod": _UNREFUSED, "event": _UNREFUSED, WATCH: _UNREFUSED}
 """What the API server is asked besides: for pods (the own one, owners of records), to take an event, for a stream."""
+_UNTIMED: Final = frozenset({WATCH, READ})
+"""A stream lasts until its end, and single records are read too rarely for a dozen series of the 300."""
 _ENDS: Final[dict[str, AppEnd]] = {
     AppTrouble.REFUSED: AppEnd.EXIT,
     AppTrouble.SILENT: AppEnd.UNREACHABLE,
@@ -170,7 +173,7 @@ class Metrics:
     def requested(self, target: Target, operation: str, outcome: Outcome, seconds: float) -> None:
         """Count a request and its duration; of a watch only that it was asked for: how long it lasts says nothing."""
         asked = KUBERNETES if self._kubernetes and target is Target.LEDGER else target.value
-        if operation != WATCH:
+        if operation not in _UNTIMED:
             self._durations.labels(asked, operation).observe(seconds)
         self._requests.labels(asked, operation, outcome).inc()
 
@@ -271,9 +274,16 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
-        self._requests = self._counter("requests_total", "Requests.", "target", "operation", "outcome")
+        self._requests = self._counter(
+            "requests_total",
+            "Requests of the sidecar and its reclaimer: whom they asked, for what, how it ended. Outcome refused: "
+            "a definite no, or a write that somebody else was faster with.",
+            "target",
+            "operation",
+            "outcome",
+        )
         for (target, operation), outcomes in operations(kubernetes=self._kubernetes).items():
-            if operation != WATCH:
+            if operation not in _UNTIMED:
                 self._durations.labels(target, operation)
             for outcome in outcomes:
                 self._requests.labels(target, operation, outcome)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -142,7 +143,7 @@ def test_rule_15_a_busy_servers_wish_is_respected_by_the_next_look() -> None:
     scene.run(100)
     looks = [at for at, _ in scene.times(LookAtPod, began)]
     assert len(looks) >= 4
-    assert all(later - earlier >= 20.0 for earlier, later in zip(looks, looks[1:], strict=False))
+    assert all(later - earlier >= 20.0 for earlier, later in pairwise(looks))
 
 
 def test_rule_15_a_look_that_the_watch_overtook_is_repeated() -> None:
@@ -201,7 +202,7 @@ def test_rule_15_a_threat_of_eviction_may_pass() -> None:
 
 
 def test_rule_15_a_record_that_somebody_edited_is_written_again() -> None:
-    """It still has our uid (docs/ledger.md), so it is no loss: nothing is asked of the server, and it is whole again."""
+    """It still has our uid (docs/ledger.md), so it is no loss: nothing is asked for, and it is whole again."""
     scene = in_kubernetes()
     began = scene.now
     scene.put(record(owner=replace(IN_POD, pod="")))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import aclosing
 from dataclasses import replace
 
 import pytest
@@ -11,10 +12,15 @@ from sidecar import agent
 from sidecar.core.commands import Notice, Occasion
 from sidecar.core.policy import IdSource, Mode
 from sidecar.core.reasons import AppEnd, AppTrouble, Cause, Failure
-from sidecar.core.records import Phase
+from sidecar.core.records import Listing, Phase
 from sidecar.core.view import Stage
+from sidecar.counted import CountedLedger
+from sidecar.errors import Conflict, LedgerOutage
 from sidecar.observe.metrics import Metrics, operations
 from sidecar.ports import Outcome, ReclaimResult, Target, WatchEnd
+from tests.contract.seats import seat
+from tests.simulation.memory_ledger import MemoryLedger
+from tests.simulation.silence import SilentObserver
 from tests.unit.observe import states
 from tests.unit.observe.states import FINGERPRINT, NOW, WALL, Clock
 
@@ -159,6 +165,61 @@ def test_every_request_of_the_agent_is_known_beforehand(kubernetes: bool) -> Non
     asked = set(agent._NAMES.values()) - (set() if kubernetes else POD_ONLY)
     assert asked
     assert not asked - known
+
+
+@pytest.mark.parametrize("kubernetes", [False, True])
+async def test_every_request_of_the_reclaimer_is_counted_under_a_known_name(kubernetes: bool) -> None:
+    """Its lists, reads, claims and erasures stand beside the agent's, and how they ended; a lost race is refused."""
+    metrics = make(kubernetes=kubernetes)
+    before = len(values(metrics))
+
+    class Telling(SilentObserver):
+        def requested(self, target: Target, operation: str, outcome: Outcome, seconds: float) -> None:
+            metrics.requested(target, operation, outcome, seconds)
+
+    fail: list[Exception] = []
+
+    async def trouble(_operation: str, _name: str) -> None:
+        if fail:
+            raise fail.pop()
+
+    ledger = CountedLedger(MemoryLedger().seen_by(trouble), Telling())
+    first = await ledger.create(seat())
+    with pytest.raises(Conflict):
+        await ledger.create(seat())
+    second = await ledger.replace(first, seat(open=False))
+    fail = [LedgerOutage("away")]
+    with pytest.raises(LedgerOutage):
+        await ledger.list()
+    fail = [ValueError("a bug")]
+    with pytest.raises(ValueError, match="a bug"):
+        await ledger.erase(second)
+    await ledger.list()
+    assert await ledger.read(second.name) == second
+    await ledger.erase(second)
+    async with aclosing(ledger.follow()) as listings:
+        assert await anext(listings) == Listing(())
+    asked = "kubernetes" if kubernetes else "ledger"
+    expected = {
+        ("write", "ok"): 2,
+        ("write", "refused"): 1,
+        ("list", "retryable"): 1,
+        ("list", "ok"): 1,
+        ("read", "ok"): 1,
+        ("erase", "error"): 1,
+        ("erase", "ok"): 1,
+    }
+    for (operation, outcome), times in expected.items():
+        found = value(metrics, "requests_total", target=asked, operation=operation, outcome=outcome)
+        assert found == times, (operation, outcome)
+    assert value(metrics, "request_duration_seconds_count", target=asked, operation="write") == 3
+    assert len(values(metrics)) == before
+
+
+def test_a_request_counter_says_what_it_counts() -> None:
+    """A person reads it in the metrics browser."""
+    (text,) = [it for it in make().render().decode().splitlines() if it.startswith("# HELP mdlicense_requests_total")]
+    assert "reclaimer" in text
 
 
 def test_a_watch_is_counted_and_not_timed() -> None:
