@@ -6,13 +6,15 @@ Whoever copies an example gets what stands beside it and not an error.
 from __future__ import annotations
 
 import re
+from pathlib import Path
 from typing import Any, Final
 
 import pytest
 import yaml
 
-from tests.chart.helm import Helm
-from tests.chart.manifests import Manifest
+from tests.chart.conftest import obtain
+from tests.chart.helm import CHART, VERSIONS, Helm
+from tests.chart.manifests import Manifest, events
 from tests.unit.docs.pages import ROOT, blocks, pages, text
 
 BASE: Final = """
@@ -68,6 +70,38 @@ def test_a_row_of_the_readme_renders(helm3: Helm, pieces: list[str]) -> None:
     if not values["license"].get("existingSecret") and "key" not in values["license"]:
         values["license"]["key"] = "FAKE-DOCS-ONLY-NOT0-REAL-0001-README"
     assert Manifest(helm3.template(values=yaml.safe_dump(values))).of("Deployment")
+
+
+TEXTS: Final = (
+    *pages(),
+    *sorted((CHART / "templates").iterdir()),
+    CHART / "values.yaml",
+    *(ROOT / "examples").iterdir(),
+)
+"""What people read: pages, what Helm tells after an installation, the comments of values."""
+
+
+@pytest.mark.parametrize("page", [it for it in TEXTS if "kubectl apply" in text(it)], ids=lambda it: it.name)
+def test_nobody_is_told_to_apply_hooks(page: Path) -> None:
+    """`helm template` prints hooks too: applied, the drain scales the workload to 0 and the key stays in a Secret."""
+    flat = re.sub(r"\\?\n\s*", " ", text(page))
+    piped = re.findall(r"helm template[^`|]*\|\s*kubectl", flat)
+    assert [it for it in piped if "--no-hooks" not in it] == []
+
+
+def test_somebody_is_told_to_leave_hooks_out() -> None:
+    """The test above has something to look at, and whoever uses Kustomize finds the word for it."""
+    said = text(ROOT / "docs" / "kubernetes.md")
+    assert re.search(r"helm template [^|\n]*--no-hooks \| kubectl apply", said)
+    assert "skipHooks: true" in said
+
+
+@pytest.mark.parametrize("major", VERSIONS)
+def test_no_hooks_means_none(major: int) -> None:
+    """With the flag nothing is left that would be run or that holds a key."""
+    manifest = Manifest(obtain(major).template(CHART / "ci" / "new-secrets-values.yaml", more=("--no-hooks",)))
+    assert manifest.of("Job", "Secret") == []
+    assert [it for it in manifest.objects if events(it)] == []
 
 
 def test_there_are_examples() -> None:

@@ -32,7 +32,10 @@ def test_the_notes_say_what_to_do_next() -> None:
         ("mock-activation", "MOCK ACTIVATION IS ON. NOTHING HERE IS LICENSED. For trials"),
         ("new-secrets", "license.seats is not set"),
         ("new-secrets", "The embedded database is for trying out"),
-        ("new-secrets", "--no-hooks and `helm template | kubectl apply` leave them out"),
+        (
+            "new-secrets",
+            "with --no-hooks it is left out; use existingSecret there. Never apply `helm template` without",
+        ),
         ("new-secrets", "mdicapsrv-api-key mdicapsrv-cred mdicapsrv-license-key mdicapsrv-postgres-cred"),
         ("external-scaler", "replicas is null"),
         ("route-app", "the app container holds the key"),
