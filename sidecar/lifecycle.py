@@ -7,23 +7,20 @@ last act is ``leave``, inside of the loop: closing the loop would wait for threa
 
 from __future__ import annotations
 
-import _thread
 import asyncio
-import faulthandler
 import os
-import select
 import sys
-import time
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final, NoReturn, Protocol
 
 from sidecar.agent import Agent
-from sidecar.exit_codes import BUG, UNREACHABLE
+from sidecar.exit_codes import BUG
 from sidecar.ports import Observer
 from sidecar.reclaim import Reclaimer
 from sidecar.stop_signals import StopSignals
+from sidecar.watchdog import WATCHDOG
 
 HURRY: Final = 2.0
 """A second signal leaves this many seconds: enough to hand over, no more."""
@@ -74,28 +71,6 @@ class Life:
     """Ends the process: ``leave`` of this module, or what a test puts in its place."""
 
 
-def arm_watchdog(budget: float) -> None:
-    """End the process when the budget is over, whatever hangs: a look-up in a thread, a blocked loop, an exit handler.
-
-    The thread needs the interpreter's lock; behind it stands the C thread of ``faulthandler``, which does not, and
-    whose traceback shows no values. Called by a signal's handler: ``threading.Thread`` would take locks that the code
-    which was interrupted may hold.
-    """
-    _thread.start_new_thread(_enforce, (budget,))
-    with suppress(ValueError, OSError, AttributeError):  # no usable standard error
-        faulthandler.dump_traceback_later(budget + 1.0, exit=True)
-
-
-def _enforce(budget: float) -> None:
-    time.sleep(budget)
-    with suppress(OSError):
-        stderr = select.poll()
-        stderr.register(2, select.POLLOUT)
-        if stderr.poll(0):  # a reader that has stalled is one of the things that hang
-            os.write(2, b"license-sidecar: the shutdown's budget is over; what is not released is left to the peers\n")
-    os._exit(UNREACHABLE)
-
-
 def leave(code: int) -> NoReturn:
     """End the process now: flush what was written, run nothing else."""
     for stream in (sys.stdout, sys.stderr):
@@ -106,7 +81,10 @@ def leave(code: int) -> NoReturn:
 
 async def run(life: Life, signals: StopSignals) -> NoReturn:
     """Live until told to stop or until the machine ends by itself, then ``life.leave`` with the exit code."""
-    arrivals = signals.attach(asyncio.get_running_loop(), alarm=lambda: arm_watchdog(life.drain + life.budget))
+    whole = life.drain + life.budget
+    arrivals = signals.attach(
+        asyncio.get_running_loop(), alarm=lambda early: WATCHDOG.arm(_without(whole, early, HURRY))
+    )
     life.listening(await life.web.start())
     try:
         async with asyncio.TaskGroup() as ops:
@@ -158,10 +136,16 @@ async def _pulse(observer: Observer) -> None:
         await asyncio.sleep(_PULSE)
 
 
-async def _stop(life: Life, arrivals: asyncio.Queue[int], senses: asyncio.Task[None]) -> None:
-    await arrivals.get()
+def _without(whole: float, early: float, least: float) -> float:
+    """Return what is left of a budget if the signal came ``early`` seconds before the loop stood."""
+    return min(whole, max(whole - early, least))
+
+
+async def _stop(life: Life, arrivals: asyncio.Queue[float], senses: asyncio.Task[None]) -> None:
+    early = await arrivals.get()
     loop = asyncio.get_running_loop()
-    deadline = loop.time() + life.drain + max(life.budget - MARGIN, life.budget / 2)
+    whole = life.drain + max(life.budget - MARGIN, life.budget / 2)
+    deadline = loop.time() + _without(whole, early, HURRY - MARGIN)
     senses.cancel()
     for name in ("keys", "port", "pod", "reclaimer", "pulse", LOOP):
         life.observer.ended(name)

@@ -115,8 +115,8 @@ MUTANTS: Final = (
     Mutant(
         "BOUNDED_STOP",
         "no watchdog",
-        "sidecar/lifecycle.py",
-        "    _thread.start_new_thread(_enforce, (budget,))\n",
+        "sidecar/watchdog.py",
+        "        _thread.start_new_thread(self._enforce, (budget, self._armed))\n",
         "",
         (f"{STOP}::test_bounded_stop_a_loop_that_is_blocked",),
     ),
@@ -141,8 +141,8 @@ MUTANTS: Final = (
         "BOUNDED_STOP",
         "the process ends through the interpreter, which waits for threads",
         "sidecar/lifecycle.py",
-        "            life.leave(await life.agent.finished)\n",
-        "            raise SystemExit(await life.agent.finished)\n",
+        "            life.leave(code)\n",
+        "            raise SystemExit(code)\n",
         (f"{STOP}::test_bounded_stop_a_look_up_that_hangs_in_a_thread",),
     ),
     Mutant(

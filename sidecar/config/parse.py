@@ -7,7 +7,10 @@ never shown at all, for it may hold a password.
 
 from __future__ import annotations
 
+import errno
+import os
 import re
+import stat
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
@@ -19,6 +22,8 @@ from sidecar.core.servers import DEFAULT_PORTS, normalise
 from sidecar.durations import format_duration, parse_duration
 
 T = TypeVar("T")
+
+_LARGEST_BUNDLE: Final = 16 * 1024 * 1024
 
 _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _NAME: Final = re.compile(r"[A-Za-z0-9](?:[A-Za-z0-9._-]{0,251}[A-Za-z0-9])?", re.ASCII)
@@ -161,6 +166,29 @@ def folder() -> Kind[Path]:
     return Kind(parse, "folder", "DIR")
 
 
+def content(path: Path, most: int, *, device: bool = False) -> bytes:
+    """Return the beginning of a file without ever waiting for it; ``device``: ``/dev/null`` and its like are files too.
+
+    Nobody may be there to write into a pipe, and whoever opens it would wait for ever. Raises ``OSError``, or
+    ``ValueError`` for what is no regular file.
+    """
+    mode = path.stat().st_mode
+    if stat.S_ISDIR(mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR))
+    if not (stat.S_ISREG(mode) or (device and stat.S_ISCHR(mode))):
+        message = "this is no regular file (a pipe, a socket or a device): write the path of a file"
+        raise ValueError(message)
+    file = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    try:
+        parts: list[bytes] = []
+        while most > 0 and (part := os.read(file, most)):
+            parts.append(part)
+            most -= len(part)
+        return b"".join(parts)
+    finally:
+        os.close(file)
+
+
 def readable_file() -> Kind[Path | None]:
     """Return the kind of a file that must be readable now if it is named at all."""
 
@@ -169,10 +197,9 @@ def readable_file() -> Kind[Path | None]:
             return None
         path = Path(text)
         try:
-            with path.open("rb") as file:
-                if not file.read(1):
-                    message = "this file is empty"
-                    raise ValueError(message)
+            if not content(path, 1):
+                message = "this file is empty"
+                raise ValueError(message)
         except OSError as error:
             message = f"this file cannot be read ({error.strerror}): mount it, or correct the path"
             raise ValueError(message) from error
@@ -187,7 +214,7 @@ def certificates() -> Kind[Path | None]:
 
     def parse(text: str) -> Path | None:
         path = kind.parse(text)
-        if path is not None and b"-----BEGIN " not in path.read_bytes():
+        if path is not None and b"-----BEGIN " not in content(path, _LARGEST_BUNDLE):
             message = "this file holds no certificate: write the path of a PEM file with '-----BEGIN CERTIFICATE-----'"
             raise ValueError(message)
         return path

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from sidecar.config import parse
 from sidecar.config.declare import PREFIX
 from sidecar.config.settings import SECTIONS, SETTINGS
 
@@ -92,10 +93,12 @@ def from_file(path: Path, findings: Findings) -> dict[str, Written]:
     import yaml  # noqa: PLC0415 - a quarter of the start-up, needed only with a file
 
     try:
-        with path.open("rb") as file:
-            content = file.read(_LARGEST_FILE + 1)
+        content = parse.content(path, _LARGEST_FILE + 1, device=True)
     except OSError as error:
         findings.faults.append(f"--config {path}: cannot be read ({error.strerror})")
+        return {}
+    except ValueError as error:
+        findings.faults.append(f"--config {path}: {error}")
         return {}
     if len(content) > _LARGEST_FILE:
         findings.faults.append(f"--config {path}: is larger than 1 MiB, so it is no settings file")

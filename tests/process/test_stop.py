@@ -220,6 +220,60 @@ sys.exit("nothing was configured")
     assert (done.returncode, done.stderr) == (0, "")
 
 
+HUNG = """
+import signal, sys, time
+from sidecar import stop_signals
+stop_signals.EARLY_BUDGET = 0.5
+from sidecar.cli import run
+from sidecar.cli.parser import Parser
+{patch}
+parser = Parser(prog="run")
+run.configure(parser)
+signal.setitimer(signal.ITIMER_REAL, {after})
+signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGTERM))
+run.run(parser.parse_args(sys.argv[1:]))
+"""
+SETTINGS_HANG = "import sidecar.cli.options\nsidecar.cli.options.load = lambda *_: time.sleep(60)"
+LEDGER_HANGS = "import sidecar.wiring\nsidecar.wiring.open_ledger = lambda *_, **__: time.sleep(60)"
+
+
+@pytest.mark.parametrize("patch", [SETTINGS_HANG, LEDGER_HANGS], ids=["settings", "ledger"])
+def test_bounded_stop_what_hangs_before_the_loop_stands(patch: str, tmp_path: Path) -> None:
+    """Settings on a disk that hangs, or a ledger's volume: a signal still ends the process, with the default budget."""
+    flags = ["--http-port=0", f"--ledger-dir={tmp_path}", f"--key-dir={tmp_path}", "--ledger-kind=file"]
+    command = [sys.executable, "-c", HUNG.format(patch=patch, after=1.0), *flags]
+    begin = time.monotonic()
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=20)
+    assert done.returncode == UNREACHED, done.stderr
+    assert time.monotonic() - begin < 10
+    assert "the time to stop is over" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_bounded_stop_the_budget_of_the_settings_replaces_the_early_one() -> None:
+    """A signal during the start does not cut a longer budget short, nor does the time before it count twice."""
+    patch = """
+import asyncio, sidecar.lifecycle
+from sidecar.watchdog import WATCHDOG
+signals = run._SIGNALS.install()
+signal.raise_signal(signal.SIGTERM)
+time.sleep(0.3)
+async def attach():
+    told = []
+    arrivals = signals.attach(asyncio.get_running_loop(), alarm=lambda early: (told.append(early), WATCHDOG.arm(30.0)))
+    early = await arrivals.get()
+    assert 0.3 <= told[0] <= early < 0.5, (told, early)
+    await asyncio.sleep(0.6)
+    print("alive", flush=True)
+    WATCHDOG.arm(0.1)
+    await asyncio.sleep(5)
+asyncio.run(attach())
+"""
+    command = [sys.executable, "-c", HUNG.format(patch=patch, after=0)]
+    done = subprocess.run(command, env=environment(), capture_output=True, text=True, check=False, timeout=20)
+    assert (done.returncode, done.stdout) == (UNREACHED, "alive\n"), done.stderr
+
+
 def test_bounded_stop_a_second_signal_cuts_short(scene: Scene) -> None:
     """Whoever sends two signals does not want to wait for a budget of a minute."""
     app = scene.app()

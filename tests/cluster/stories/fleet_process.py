@@ -34,7 +34,7 @@ class Nobody:
     async def start(self) -> int:
         return 0
 
-    def attach(self, _loop: object, *, alarm: Callable[[], None]) -> asyncio.Queue[int]:
+    def attach(self, _loop: object, *, alarm: Callable[[float], None]) -> asyncio.Queue[float]:
         return asyncio.Queue()
 
 

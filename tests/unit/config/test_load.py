@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -188,6 +189,15 @@ def test_a_file_that_is_no_settings_file_is_one_fault(tmp_path: Path, content: b
     assert len(caught.value.faults) == 1
     assert fault in caught.value.faults[0]
     assert str(path) in caught.value.faults[0]
+
+
+def test_BOUNDED_STOP_settings_in_a_pipe_are_not_waited_for(tmp_path: Path) -> None:  # noqa: N802 - the invariant
+    """Nobody may ever write into it; a device such as /dev/null is as good as an empty file."""
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(Misconfigured, match="no regular file"):
+        load(file=str(tmp_path / "pipe"), surroundings=Surroundings(environ={}))
+    nothing = load(file="/dev/null", surroundings=Surroundings(environ={}, host_name="host-1"))
+    assert nothing == load(surroundings=Surroundings(environ={}, host_name="host-1"))
 
 
 def test_a_missing_file_is_one_fault(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -178,6 +179,15 @@ def test_files_must_be_readable_now(tmp_path: Path) -> None:
     assert kind.read(str(tmp_path / "file")) == tmp_path / "file"
     with pytest.raises(ValueError, match="control character"):
         kind.read("a\0b")
+
+
+@pytest.mark.parametrize("kind", [parse.readable_file(), parse.certificates()], ids=["file", "certificates"])
+def test_BOUNDED_STOP_a_pipe_is_not_waited_for(tmp_path: Path, kind: parse.Kind[Path | None]) -> None:  # noqa: N802
+    """Opening a pipe into which nobody writes would hang for ever, before the loop stands."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path / "pipe", "/dev/null"):
+        with pytest.raises(ValueError, match="no regular file"):
+            kind.read(str(path))
 
 
 def test_certificates_must_look_like_certificates(tmp_path: Path) -> None:
