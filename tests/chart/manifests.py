@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Hashable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -23,6 +24,12 @@ class _Strict(yaml.CSafeLoader):
         if twice:
             raise ValueError(f"{', '.join(sorted(twice))} twice, at line {node.start_mark.line + 1}")
         return super().construct_mapping(node, deep=deep)
+
+
+# To Helm and kubectl this is a number; PyYAML wants a dot in it and would hide that a name lacks its quotes.
+_Strict.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
 
 
 def load(text: str) -> list[Object]:

@@ -215,7 +215,7 @@ def values(activation: Activation, key: Key | None = None, *more: Mapping[str, A
                 "activation": {"late": "3s", "timeout": "2s", "refused_retry": "5s"},
             },
         },
-        "hooks": {"drain": {"timeoutSeconds": 60}},
+        "hooks": {"drain": {"timeoutSeconds": 90}},
     }
     given = {"license": {"key": key.text}} if key is not None else {}
     return merged(base, given, *more)

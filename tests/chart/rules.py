@@ -33,7 +33,7 @@ def metadata_is_complete(manifest: Manifest) -> Iterator[str]:
     """Names and labels are valid, short enough, and everything says its namespace and which release it is of."""
     for it in manifest.objects:
         about = it["metadata"]
-        longest = 52 if it["kind"] == "CronJob" else 63
+        longest = 52 if it["kind"] in {"CronJob", "StatefulSet"} else 63
         if not _NAME.match(about["name"]) or len(about["name"]) > longest:
             yield f"{name(it)}: bad name"
         if it["kind"] not in CLUSTER_WIDE and not about.get("namespace"):

@@ -139,6 +139,10 @@ def test_every_selector_is_the_release_s(helm3: Helm, monitor: str, naming: str)
         ({}, (), False),
         ({"enabled": False}, APIS, False),
         ({"enabled": True}, APIS, True),
+        ({"enabled": True}, (), True),
+        ({"enabled": True, "type": "service"}, (), True),
+        ({"enabled": True, "type": "annotations"}, (), False),
+        ({"enabled": True, "rules": {"enabled": False}}, (), False),
         ({"rules": {"enabled": True}}, (), True),
         ({"enabled": False, "rules": {"enabled": True}}, (), True),
         ({"rules": {"enabled": False}}, APIS, False),
@@ -148,7 +152,7 @@ def test_every_selector_is_the_release_s(helm3: Helm, monitor: str, naming: str)
 def test_rules_are_there_where_they_are_wanted_and_understood(
     helm3: Helm, monitoring: dict[str, Any], apis: tuple[str, ...], there: bool
 ) -> None:
-    """`auto` looks whether the cluster knows PrometheusRules; `true` and `false` mean what they say."""
+    """`auto` looks whether the cluster knows PrometheusRules, or goes with a monitor that was asked for in any case."""
     assert bool(of(render(helm3, monitoring, apis), "PrometheusRule")) is there
 
 
@@ -159,6 +163,26 @@ def test_rules_carry_the_labels_and_the_runbook_that_were_asked_for(helm3: Helm)
     assert rule["metadata"]["labels"]["release"] == "prometheus"
     links = [one["annotations"]["runbook_url"] for one in rule["spec"]["groups"][0]["rules"]]
     assert links == [f"https://runbooks.example.com/licence#{name.lower()}" for name in promtool.rules()]
+
+
+def test_without_an_address_there_is_no_link_but_the_place(helm3: Helm) -> None:
+    """A path of this project is no URL: it stands where nobody makes a link of it."""
+    (rule,) = of(render(helm3, {}), "PrometheusRule")
+    annotations = [one["annotations"] for one in rule["spec"]["groups"][0]["rules"]]
+    assert [it["runbook"] for it in annotations] == [f"docs/runbook.md#{name.lower()}" for name in promtool.rules()]
+    assert [it for it in annotations if "runbook_url" in it] == []
+
+
+@pytest.mark.parametrize("length", [1, 36, 37, 43, 44, 53])
+def test_pods_are_known_by_names_that_kubernetes_cut(helm3: Helm, length: int) -> None:
+    """The name of a pod is that of its ReplicaSet, cut at 58 characters, and five more: the hash must not be lost."""
+    monitoring = {"type": "annotations", "rules": {"enabled": True}}
+    values = yaml.safe_dump(MINIMAL | {"naming": "release", "monitoring": monitoring})
+    objects = load(helm3.template(values=values, release="r" * length, namespace="icap"))
+    (deployment,) = of(objects, "Deployment")
+    (rule,) = of(objects, "PrometheusRule")
+    (pattern,) = set(re.findall(r'pod=~\\"([^"]+)\\"', json.dumps(rule)))
+    assert re.fullmatch(pattern, f"{deployment['metadata']['name']}-5d4b9c7f6c-"[:58] + "x7k2p")
 
 
 def test_an_alert_can_be_left_out_and_a_wrong_name_is_told(helm3: Helm) -> None:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any, Final
 
 import pytest
 import yaml
 
 from sidecar.cli.plan_file import read
-from tests.chart.manifests import events, name, weight
+from tests.chart.manifests import environment, events, name, weight
 from tests.chart.rules import plan
 from tests.chart.test_render import CI, TESTED, manifest_of
 from tests.chart.test_render_components import of_ci
@@ -22,7 +23,7 @@ from tests.chart.test_render_vendor_pains import NEW, good, rendered
         ("replicas: 0", True),
         ("replicas: null", True),
         ("autoscaling: {enabled: true}", False),
-        ("autoscaling: {enabled: true, minReplicas: 0}", True),
+        ("autoscaling: {enabled: true, minReplicas: 0, metrics: [{type: External, external: {}}]}", True),
         ("reclaimCronJob: {enabled: true}", True),
         ("{replicas: 0, reclaimCronJob: {enabled: false}}", False),
         ("{replicas: 0, mode: observe}", False),
@@ -92,13 +93,66 @@ def test_an_uninstall_drains_first() -> None:
     manifest = good("replicas: 2")
     job = manifest.one("Job", "rel-drain")
     assert events(job) == {"pre-delete"}
-    assert job["spec"]["activeDeadlineSeconds"] < 300
+    assert job["spec"]["activeDeadlineSeconds"] == 240
     pod = job["spec"]["template"]["spec"]
-    assert pod["containers"][0]["args"] == ["drain", "--workload=deployment/md-icapsrv", "--timeout=240s"]
+    assert pod["containers"][0]["args"] == ["drain", "--workload=deployment/md-icapsrv", "--timeout=210s"]
     assert next(it for it in pod["volumes"] if it["name"] == "license-key")["secret"]["optional"] is True
     scale = manifest.one("Role", "rel-drain")["rules"][0]
     assert (scale["resources"], scale["resourceNames"]) == (["deployments/scale"], ["md-icapsrv"])
     assert scale["verbs"] == ["get", "patch"]
+
+
+@pytest.mark.parametrize(("all_of_it", "own"), [(30, 15), (60, 30), (90, 60), (600, 570)])
+def test_the_drain_ends_before_its_job_is_ended(all_of_it: int, own: int) -> None:
+    """A Job at its deadline has failed, and a failed hook keeps the release: the program must end first and say 0."""
+    spec = good(f"hooks: {{drain: {{timeoutSeconds: {all_of_it}}}}}").one("Job", "rel-drain")["spec"]
+    assert spec["activeDeadlineSeconds"] == all_of_it
+    assert spec["template"]["spec"]["containers"][0]["args"][-1] == f"--timeout={own}s"
+
+
+@pytest.mark.parametrize("ca", ["pem: PEM", "existingSecret: mine", "existingConfigMap: mine"])
+def test_a_lost_authority_does_not_hold_up_an_uninstall(ca: str) -> None:
+    """Neither the key nor the authority must be there for the drain's pod to start; for the pods of the app it must."""
+    manifest = good(f"activation: {{ca: {{{ca}}}}}")
+
+    def source(pod: dict[str, Any]) -> dict[str, Any]:
+        volume = next(it for it in pod["volumes"] if it["name"] == "activation-ca")
+        found: dict[str, Any] = volume.get("secret") or volume["configMap"]
+        return found
+
+    assert source(manifest.one("Job", "rel-drain")["spec"]["template"]["spec"])["optional"] is True
+    assert "optional" not in source(manifest.app.spec)
+
+
+EXTRAS: Final = """
+replicas: 0
+adoption: {fromVendor: true}
+hostAliases: [{ip: 192.0.2.1, hostnames: [activation.example.com]}]
+sidecar:
+  extraEnv: [{name: SSL_CERT_FILE, value: "/extra/{{ .Release.Name }}.pem"}]
+  extraVolumeMounts: [{name: "{{ .Release.Name }}-ca", mountPath: /extra}, {name: more, mountPath: /more}]
+extraVolumes:
+  - {name: "{{ .Release.Name }}-ca", secret: {secretName: ca}}
+  - {name: more, projected: {sources: [{configMap: {name: more}}]}}
+  - {name: of-the-app, secret: {secretName: big}}
+extraVolumeMounts: [{name: of-the-app, mountPath: /big}]
+"""
+
+
+@pytest.mark.parametrize("owner", ["Job/rel-drain", "Job/rel-license-import", "CronJob/rel-license-reclaim"])
+def test_a_job_that_asks_the_activation_server_has_what_the_sidecar_has(owner: str) -> None:
+    """Variables with the files that they speak of, and hosts; what may be missing must not keep it from starting."""
+    pods = next(it for it in good(EXTRAS).pods() if it.name == owner)
+    assert pods.spec["hostAliases"] == [{"ip": "192.0.2.1", "hostnames": ["activation.example.com"]}]
+    assert environment(pods.containers[0])["SSL_CERT_FILE"] == "/extra/rel.pem"
+    mounts = {it["name"]: it["mountPath"] for it in pods.containers[0]["volumeMounts"]}
+    assert (mounts["rel-ca"], mounts["more"]) == ("/extra", "/more")
+    volumes = {it["name"]: it for it in pods.spec["volumes"]}
+    assert volumes["rel-ca"]["secret"] == {"secretName": "ca", "optional": True}
+    assert volumes["more"]["projected"]["sources"] == [{"configMap": {"name": "more", "optional": True}}]
+    assert "of-the-app" not in volumes
+    app = {it["name"]: it for it in good(EXTRAS).app.spec["volumes"]}
+    assert app["rel-ca"]["secret"] == {"secretName": "ca"}
 
 
 def test_the_drain_reaches_a_ledger_elsewhere() -> None:

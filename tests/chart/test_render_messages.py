@@ -111,6 +111,21 @@ CASES: Final = (
         "fewest over most", "autoscaling: {enabled: true, minReplicas: 5}", ("autoscaling.minReplicas 5 is more than",)
     ),
     Case(
+        "fewest is none",
+        "autoscaling: {enabled: true, minReplicas: 0}",
+        ("autoscaling.minReplicas is 0", "type External or Object", "Set it to 1", "replicas: null"),
+    ),
+    Case(
+        "an image of no version",
+        "app: {image: {tag: ''}}",
+        ("app.image has neither tag nor digest", "Set app.image.tag, or app.image.digest"),
+    ),
+    Case(
+        "a database of no version",
+        "database: {host: '', existingSecret: '', embedded: {enabled: true, image: {tag: ''}}}",
+        ("database.embedded.image has neither tag nor digest",),
+    ),
+    Case(
         "a share of nothing",
         "{autoscaling: {enabled: true}, app: {resources: {requests: {cpu: null}}}}",
         ("aims at a share of app.resources.requests.cpu",),
@@ -129,6 +144,16 @@ CASES: Final = (
         ("monitoring.rules.labels",),
     ),
     Case("a key for the app", "extraEnv: [{name: LICENSE_KEY, value: x}]", ("extraEnv: LICENSE_KEY", "seats leak")),
+    Case(
+        "a key for the app by the way of its package",
+        "app: {importPackage: {env: {LICENSE_KEY: x}}}",
+        ("app.importPackage.env: LICENSE_KEY would make the app license itself", "seats leak"),
+    ),
+    Case(
+        "a key for the app out of its package",
+        "app: {importPackage: {existingSecret: p, secretEnv: {LICENSE_KEY: value, DB_PWD: value}}}",
+        ("app.importPackage.secretEnv: LICENSE_KEY would", "app.importPackage.secretEnv: DB_PWD is set by the chart"),
+    ),
     Case("the vendor's clean-up", "extraEnv: [{name: LICENSING_CLEANUP, value: 'true'}]", ("seats leak",)),
     Case(
         "a variable of the chart", "extraEnv: [{name: DB_HOST, value: x}]", ("extraEnv: DB_HOST is set by the chart",)
@@ -207,6 +232,21 @@ CASES: Final = (
     Case("a typo at the top", "replica: 3", ("additional properties 'replica' not allowed",)),
     Case("a setting with a typo", "sidecar: {settings: {lease: {renewal: 5s}}}", ("'renewal' not allowed",)),
     Case("a setting of the chart's", "sidecar: {settings: {ledger: {kind: file}}}", ("'ledger' not allowed",)),
+    Case("a port of no name", "service: {nodePorts: {ICAP: 31344}}", ("'ICAP' not allowed",)),
+    Case("a typo in the surge", "strategy: {rollingUpdate: {maxSurg: 1}}", ("'maxSurg' not allowed",)),
+    Case("a surge that is none", "strategy: {rollingUpdate: {maxSurge: some}}", ("/strategy/rollingUpdate/maxSurge",)),
+    Case("a strategy that is none", "strategy: {type: Rolling}", ("'RollingUpdate', 'Recreate'",)),
+    Case("a typo in a size", "app: {resources: {limit: {cpu: 1}}}", ("'limit' not allowed",)),
+    Case(
+        "a file that no ConfigMap can hold",
+        "app: {trustCertificates: {files: {my ca.pem: PEM}}}",
+        ("/app/trustCertificates/files", "'my ca.pem' not allowed"),
+    ),
+    Case(
+        "a variable that is none",
+        "app: {importPackage: {env: {MY-PATH: x}}}",
+        ("/app/importPackage/env", "'MY-PATH' not allowed"),
+    ),
     Case("a wrong word", "sidecar: {mode: sidecar}", ("/sidecar/mode", "'auto', 'native', 'container'")),
     Case("a number in words", "replicas: two", ("/replicas", "got string, want null or integer")),
     Case("an alert that is none", "monitoring: {rules: {enabled: true, disabled: [X]}}", ('there is no alert "X"',)),
@@ -263,6 +303,14 @@ def test_all_faults_are_told_at_once() -> None:
         "{replicas: 10, license: {seats: 10}}",
         "{autoscaling: {enabled: true, maxReplicas: 10}, license: {seats: 10}}",
         "{replicas: 10, license: {seats: 10}, strategy: {type: Recreate}}",
+        "strategy: {type: Recreate, rollingUpdate: null}",
+        "strategy: {rollingUpdate: {maxSurge: 25%, maxUnavailable: 1}}",
+        "service: {type: NodePort, nodePorts: {rest: 30001, icap: 30002, icaps: 30003, nginx: 30004, nginxs: 30005}}",
+        "app: {resources: {requests: {cpu: 500m, memory: 1}, limits: null, claims: [{name: gpu}]}}",
+        f"app: {{image: {{tag: '', digest: 'sha256:{'0' * 64}'}}}}",
+        "{mockActivation: {enabled: true}, license: {existingSecret: '', key: FAKE-KEY0}, app: {image: {tag: ''}}}",
+        "autoscaling: {enabled: true, minReplicas: 0, metrics: [{type: External, external: {}}]}",
+        "autoscaling: {minReplicas: 0}",
         "{replicas: null, license: {seats: 1}}",
         "{mode: observe, replicas: 10, license: {seats: 1}}",
         "sidecar: {mode: auto}",

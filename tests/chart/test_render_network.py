@@ -75,9 +75,20 @@ def test_a_policy_lets_out_to_what_is_needed() -> None:
     manifest = of_ci("network-policy")
     app = egress(manifest.one("NetworkPolicy", "md-icapsrv"))
     jobs = egress(manifest.one("NetworkPolicy", "rel-license-jobs"))
-    common = {("192.0.2.1/32", 443), ("192.0.2.1/32", 6443), ("198.51.100.0/24", 443), ('{"any": true}', 53)}
+    common = {("192.0.2.1/32", 443), ("192.0.2.1/32", 6443), ("198.51.100.0/24", 443), ("192.0.2.10/32", 0)}
+    common |= {('{"any": true}', 53), ('{"any": true}', 5353)}
     assert jobs == common
-    assert app == common | {("192.0.2.8/32", 5433), ("192.0.2.9/32", 8008), ("192.0.2.10/32", 0)}
+    assert app == common | {("192.0.2.8/32", 5433), ("192.0.2.9/32", 8008)}
+
+
+def test_names_are_asked_for_where_the_servers_of_names_listen() -> None:
+    """OpenShift's listen on 5353 behind the port 53 of their Service; both over UDP and TCP."""
+    asked = of_ci("network-policy").one("NetworkPolicy", "rel-license-jobs")["spec"]["egress"][0]["ports"]
+    assert [(it["port"], it["protocol"]) for it in asked] == [
+        (port, protocol) for port in (53, 5353) for protocol in ("UDP", "TCP")
+    ]
+    (dns,) = [it for it in of_ci("cilium").one("CiliumNetworkPolicy")["spec"]["egress"] if "toEndpoints" in it]
+    assert [it["port"] for it in dns["toPorts"][0]["ports"]] == ["53", "5353"]
 
 
 def test_a_policy_lets_in_by_port() -> None:
@@ -115,13 +126,83 @@ def test_with_a_proxy_only_the_proxy_is_reached() -> None:
     assert everywhere not in out
 
 
-def test_cilium_takes_the_name() -> None:
-    """The activation server is allowed by name there, and by address no more."""
-    names = of_ci("cilium").one("CiliumNetworkPolicy")["spec"]["egress"][1]["toFQDNs"]
-    assert [it["matchName"] for it in names] == ["activation.dl.opswat.com", "updates.example.com"]
-    manifest = good(CLOSED + "  cilium: {enabled: true}")
-    assert manifest.of("CiliumNetworkPolicy")
-    assert ("0.0.0.0/0", 443) not in egress(manifest.one("NetworkPolicy", "md-icapsrv"))
+@pytest.mark.parametrize(
+    ("values", "policy", "expected"),
+    [
+        ("activation: {url: 'https://x.example.com:8443/api'}", "", {("0.0.0.0/0", 8443)}),
+        ("activation: {url: 'http://x.example.com'}", "", {("0.0.0.0/0", 80)}),
+        (
+            "activation: {url: 'https://x.example.com:8443'}",
+            "activation: {ports: [9443]}",
+            {("0.0.0.0/0", 8443), ("0.0.0.0/0", 9443)},
+        ),
+        ("proxy: {https: 'http://proxy:8080'}", "proxy: {cidrs: [192.0.2.3/32]}", {("192.0.2.3/32", 8080)}),
+        ("proxy: {https: 'proxy:8080'}", "proxy: {cidrs: [192.0.2.3/32]}", {("192.0.2.3/32", 8080)}),
+        (
+            "proxy: {https: 'http://[2001:db8::1]:81/'}",
+            "proxy: {cidrs: ['2001:db8::1/128']}",
+            {("2001:db8::1/128", 81)},
+        ),
+        (
+            "proxy: {http: 'http://proxy', https: 'https://proxy'}",
+            "proxy: {cidrs: [192.0.2.3/32]}",
+            {("192.0.2.3/32", 80), ("192.0.2.3/32", 443)},
+        ),
+        ("proxy: {existingSecret: mine}", "proxy: {cidrs: [192.0.2.3/32]}", {("192.0.2.3/32", 3128)}),
+        ("proxy: {existingSecret: mine}", "proxy: {cidrs: [192.0.2.3/32], ports: [81]}", {("192.0.2.3/32", 81)}),
+    ],
+)
+def test_a_policy_opens_the_port_of_the_address(values: str, policy: str, expected: set[tuple[str, int]]) -> None:
+    """Whoever names another port in an address has not to say it twice, for the app's pods and for the Jobs."""
+    manifest = good(f"{CLOSED}    {policy}\n{values}")
+    needed = {("192.0.2.1/32", 443), ("192.0.2.1/32", 6443)}
+    jobs = egress(manifest.one("NetworkPolicy", "rel-license-jobs"))
+    found = {it for it in jobs if "any" not in it[0] and it[0] != "::/0"}
+    assert found == expected | needed
+    assert jobs <= egress(manifest.one("NetworkPolicy", "md-icapsrv"))
+
+
+@pytest.mark.parametrize(
+    ("olms", "ports"), [("url: 'https://o:3316'", {3316}), ("url: 'o:3316'", {3316}), ("existingSecret: o", {443})]
+)
+def test_a_policy_opens_the_port_of_the_licence_server(olms: str, ports: set[int]) -> None:
+    """The same for the on-premises one, which the app alone asks."""
+    manifest = good(f"{CLOSED}    olms: {{cidrs: [192.0.2.4/32]}}\nmode: observe\nolms: {{{olms}}}")
+    assert {port for where, port in egress(manifest.one("NetworkPolicy", "md-icapsrv")) if "2.4" in where} == ports
+
+
+def cilium(manifest: Manifest) -> dict[str, set[str]]:
+    """Return what Cilium's own policy lets out to, by name or entity, with the ports."""
+    found = {}
+    for rule in manifest.one("CiliumNetworkPolicy")["spec"]["egress"]:
+        ports = {it["port"] for it in rule["toPorts"][0]["ports"]}
+        found |= {it["matchName"]: ports for it in rule.get("toFQDNs", [])}
+        found |= dict.fromkeys(rule.get("toEntities", []), ports)
+    return found
+
+
+API_SERVER: Final = {"kube-apiserver": {"443", "6443"}}
+
+
+def test_cilium_takes_names_and_no_address() -> None:
+    """The API server is an entity and the activation server a name: by address neither is let out to any more."""
+    server, further = {"activation.dl.opswat.com": {"443"}}, {"updates.example.com": {"443"}}
+    assert cilium(of_ci("cilium")) == API_SERVER | server | further
+    for policy in of_ci("cilium").of("NetworkPolicy"):
+        assert "ipBlock" not in json.dumps(policy)
+    moved = "networkPolicy: {enabled: true, egress: {database: {cidrs: [192.0.2.8/32]}}, cilium: {enabled: true}}"
+    url = "activation: {url: 'https://x.example.com:8443'}"
+    assert cilium(good(f"{moved}\n{url}")) == API_SERVER | {"x.example.com": {"8443"}}
+
+
+def test_cilium_leaves_no_way_around_a_proxy_or_the_mock() -> None:
+    """The activation server's name is let out to only where it is asked directly; the API server always is."""
+    proxy = "    proxy: {cidrs: [192.0.2.3/32]}\n  cilium: {enabled: true}\nproxy: {https: 'http://proxy:3128'}"
+    assert cilium(good(CLOSED + proxy)) == API_SERVER
+    mock = "mockActivation: {enabled: true, standInApp: false}\nlicense: {existingSecret: '', key: FAKE-KEY0}"
+    manifest = good(f"{CLOSED}  cilium: {{enabled: true}}\n{mock}")
+    assert cilium(manifest) == API_SERVER
+    assert any(port == 8480 for _, port in egress(manifest.one("NetworkPolicy", "rel-license-jobs")))
 
 
 @pytest.mark.parametrize(

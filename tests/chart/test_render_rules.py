@@ -45,6 +45,11 @@ def long_name(manifest: Manifest) -> None:
     manifest.app.owner["metadata"]["name"] = "y" * 64
 
 
+def long_name_of_a_database(manifest: Manifest) -> None:
+    manifest.app.owner["metadata"]["name"] = "y" * 53
+    manifest.app.owner["kind"] = "StatefulSet"
+
+
 def lost_volume(manifest: Manifest) -> None:
     manifest.app.spec["volumes"].pop(0)
 
@@ -139,6 +144,7 @@ CHANGES: Final[tuple[tuple[Rule, Callable[[Manifest], None]], ...]] = (
     (rules.metadata_is_complete, nameless),
     (rules.metadata_is_complete, long_label),
     (rules.metadata_is_complete, long_name),
+    (rules.metadata_is_complete, long_name_of_a_database),
     (rules.mounts_resolve, lost_volume),
     (rules.mounts_resolve, idle_volume),
     (rules.mounts_resolve, same_place),
@@ -232,3 +238,8 @@ def test_a_key_that_stands_twice_is_noticed() -> None:
     assert load("a: 1\nb: 2") == [{"a": 1, "b": 2}]
     with pytest.raises(ValueError, match="a twice, at line 1"):
         load("a: 1\nb: 2\na: 3")
+
+
+def test_numbers_are_read_as_helm_reads_them() -> None:
+    """A name without quotes that is a number to Helm is one here, too."""
+    assert load("a: 12345e7\nb: '12345e7'\nc: 480c796ce51d") == [{"a": 12345e7, "b": "12345e7", "c": "480c796ce51d"}]

@@ -14,6 +14,7 @@ from tests.chart.conftest import obtain
 from tests.chart.helm import CHART, ROOT
 from tests.chart.manifests import Manifest, PodTemplate, environment, events
 from tests.chart.test_render import CI, TESTED, manifest_of
+from tests.chart.test_render_messages import GOOD
 from tests.chart.test_render_vendor_pains import good, rendered
 
 CERTIFICATE: Final = "-----BEGIN CERTIFICATE-----\nZmFrZQ==\n-----END CERTIFICATE-----\n"
@@ -154,6 +155,34 @@ def test_somebody_else_may_see_to_the_rights() -> None:
     manifest = good("{rbac: {create: false}, serviceAccount: {create: false, name: mine}}")
     assert [it for it in manifest.of("Role", "RoleBinding", "ServiceAccount") if not events(it)] == []
     assert manifest.app.spec["serviceAccountName"] == "mine"
+
+
+def test_an_installer_may_do_without_making_roles() -> None:
+    """Hooks bring Roles of their own; without the drain and with Secrets of one's own there is none to be made."""
+    values = "{rbac: {create: false}, app: {apiKey: {existingSecret: a}, credentials: {existingSecret: b}}"
+    assert {it["metadata"]["name"] for it in good(f"{values}}}").of("Role")} == {"rel-drain"}
+    assert good(f"{values}, hooks: {{drain: {{enabled: false}}}}}}").of("Role", "RoleBinding") == []
+
+
+def test_releases_that_share_a_ledger_share_no_role() -> None:
+    """`team-a` with `icap` and `team` with `a-icap` put their own into one namespace, and so do their hooks."""
+    values = "{ledger: {namespace: licences}, monitoring: {dashboard: {enabled: true, namespace: licences}}}"
+    text = yaml.safe_dump(yaml.safe_load(GOOD) | yaml.safe_load(values))
+    found = [
+        (it["kind"], it["metadata"]["name"])
+        for release, namespace in (("icap", "team-a"), ("a-icap", "team"), ("x" * 50, "team-a"), ("x" * 50, "team-b"))
+        for it in Manifest(obtain(4).template(values=text, release=release, namespace=namespace)).objects
+        if it["metadata"]["namespace"] == "licences"
+    ]
+    assert len(found) == 4 * (2 + 2 + 1)
+    assert len(set(found)) == len(found)
+    assert all(len(name) <= 63 for _, name in found)
+
+
+def test_a_namespace_that_is_named_twice_gets_one_role() -> None:
+    """An object that stands twice in a render is refused by Helm or overwrites the other."""
+    roles = [it for it in good("ledger: {readPodsIn: [a, a, ns, ns]}").of("Role") if not events(it)]
+    assert [it["metadata"]["namespace"] for it in roles] == ["ns", "a"]
 
 
 def test_without_licences_to_take_there_is_no_key() -> None:

@@ -44,17 +44,17 @@ IFS= read -r -t 5 -n 1 -u 3 byte
 - name: APIKEY
   valueFrom:
     secretKeyRef:
-      name: {{ include "icap.apiKeySecret" . }}
+      name: {{ include "icap.apiKeySecret" . | quote }}
       key: value
 - name: MD_USER
   valueFrom:
     secretKeyRef:
-      name: {{ include "icap.credentialsSecret" . }}
+      name: {{ include "icap.credentialsSecret" . | quote }}
       key: user
 - name: MD_PWD
   valueFrom:
     secretKeyRef:
-      name: {{ include "icap.credentialsSecret" . }}
+      name: {{ include "icap.credentialsSecret" . | quote }}
       key: password
 - name: ACCEPT_EULA
   value: {{ .Values.acceptEula | quote }}
@@ -65,7 +65,7 @@ IFS= read -r -t 5 -n 1 -u 3 byte
 - name: LICENSE_KEY
   valueFrom:
     secretKeyRef:
-      name: {{ include "icap.licenseSecret" . }}
+      name: {{ include "icap.licenseSecret" . | quote }}
       key: value
 {{- end }}
 {{- if include "icap.hasDatabase" . }}
@@ -82,13 +82,13 @@ IFS= read -r -t 5 -n 1 -u 3 byte
 - name: DB_USER
   valueFrom:
     secretKeyRef:
-      name: {{ include "icap.databaseSecret" . }}
-      key: {{ ternary "user" .Values.database.userKey (empty .Values.database.existingSecret) }}
+      name: {{ include "icap.databaseSecret" . | quote }}
+      key: {{ ternary "user" .Values.database.userKey (empty .Values.database.existingSecret) | quote }}
 - name: DB_PWD
   valueFrom:
     secretKeyRef:
-      name: {{ include "icap.databaseSecret" . }}
-      key: {{ ternary "password" .Values.database.passwordKey (empty .Values.database.existingSecret) }}
+      name: {{ include "icap.databaseSecret" . | quote }}
+      key: {{ ternary "password" .Values.database.passwordKey (empty .Values.database.existingSecret) | quote }}
 - name: MDICAPSRV_DB_NAME
   value: {{ .Values.database.name | quote }}
 {{- end }}
@@ -136,7 +136,7 @@ IFS= read -r -t 5 -n 1 -u 3 byte
 - name: ICAP_CONF_JSON
   valueFrom:
     configMapKeyRef:
-      name: {{ include "icap.config" . }}
+      name: {{ include "icap.config" . | quote }}
       key: ICAP_CONF_JSON
 {{- end }}
 {{- with .Values.app.ignition }}
@@ -144,23 +144,23 @@ IFS= read -r -t 5 -n 1 -u 3 byte
 - name: IGNITION_JSON
   valueFrom:
     secretKeyRef:
-      name: {{ .existingSecret }}
-      key: {{ .key }}
+      name: {{ .existingSecret | quote }}
+      key: {{ .key | quote }}
 {{- end }}
 {{- end }}
 {{- with .Values.app.importPackage }}
 {{- if .existingSecret }}
 {{- range $name, $value := .env }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- $secret := .existingSecret }}
 {{- range $name, $entry := .secretEnv }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{ $secret }}
-      key: {{ $entry }}
+      name: {{ $secret | quote }}
+      key: {{ $entry | quote }}
 {{- end }}
 {{- end }}
 {{- end }}
@@ -170,7 +170,7 @@ IFS= read -r -t 5 -n 1 -u 3 byte
   value: {{ .url | quote }}
 {{- end }}
 {{- range $name, $value := .env }}
-- name: {{ $name }}
+- name: {{ $name | quote }}
   value: {{ $value | quote }}
 {{- end }}
 {{- end }}
@@ -184,7 +184,7 @@ IFS= read -r -t 5 -n 1 -u 3 byte
 - name: md-icapsrv
   {{- if include "icap.standIn" . }}
   image: {{ include "icap.image" (list . .Values.sidecar.image .Chart.AppVersion) | quote }}
-  imagePullPolicy: {{ .Values.sidecar.image.pullPolicy }}
+  imagePullPolicy: {{ .Values.sidecar.image.pullPolicy | quote }}
   command: [mock-activation]
   args:
     - icap-app
@@ -199,8 +199,8 @@ IFS= read -r -t 5 -n 1 -u 3 byte
     - --licensed
     {{- end }}
   {{- else }}
-  image: {{ include "icap.image" (list . .Values.app.image "latest") | quote }}
-  imagePullPolicy: {{ .Values.app.image.pullPolicy }}
+  image: {{ include "icap.image" (list . .Values.app.image "") | quote }}
+  imagePullPolicy: {{ .Values.app.image.pullPolicy | quote }}
   {{- end }}
   {{- with include "icap.appSecurity" . }}
   securityContext:
@@ -212,7 +212,7 @@ IFS= read -r -t 5 -n 1 -u 3 byte
   envFrom:
     {{- with .Values.olms.existingSecret }}
     - secretRef:
-        name: {{ . }}
+        name: {{ . | quote }}
     {{- end }}
     {{- with .Values.extraEnvFrom }}
     {{- tpl (toYaml .) $ | nindent 4 }}
@@ -296,13 +296,13 @@ IFS= read -r -t 5 -n 1 -u 3 byte
     {{- end }}
     {{- if include "icap.trustsCertificates" . }}
     - name: trust-certificates
-      mountPath: {{ .Values.app.trustCertificates.mountPath }}
+      mountPath: {{ .Values.app.trustCertificates.mountPath | quote }}
       readOnly: true
     {{- end }}
     {{- with .Values.app.importPackage }}
     {{- if .existingSecret }}
     - name: import-package
-      mountPath: {{ .mountPath }}
+      mountPath: {{ .mountPath | quote }}
       readOnly: true
     {{- end }}
     {{- end }}
@@ -316,7 +316,7 @@ IFS= read -r -t 5 -n 1 -u 3 byte
 {{- if .Values.persistence.enabled }}
 - name: data
   persistentVolumeClaim:
-    claimName: {{ include "icap.claim" . }}
+    claimName: {{ include "icap.claim" . | quote }}
 {{- end }}
 {{- range $name, $tls := .Values.tls }}
 {{- if $tls.enabled }}
@@ -326,7 +326,7 @@ IFS= read -r -t 5 -n 1 -u 3 byte
     sources:
       {{- if $tls.existingSecret }}
       - secret:
-          name: {{ $tls.existingSecret }}
+          name: {{ $tls.existingSecret | quote }}
           items:
             - key: tls.crt
               path: mdicapsrv-{{ $name }}.crt
@@ -334,14 +334,14 @@ IFS= read -r -t 5 -n 1 -u 3 byte
               path: mdicapsrv-{{ $name }}.key
       {{- else }}
       - secret:
-          name: {{ $tls.certSecret }}
+          name: {{ $tls.certSecret | quote }}
           items:
-            - key: {{ $tls.certSecretKey }}
+            - key: {{ $tls.certSecretKey | quote }}
               path: mdicapsrv-{{ $name }}.crt
       - secret:
-          name: {{ $tls.certKeySecret }}
+          name: {{ $tls.certKeySecret | quote }}
           items:
-            - key: {{ $tls.certKeySecretKey }}
+            - key: {{ $tls.certKeySecretKey | quote }}
               path: mdicapsrv-{{ $name }}.key
       {{- end }}
 {{- end }}
@@ -354,16 +354,16 @@ IFS= read -r -t 5 -n 1 -u 3 byte
     sources:
       {{- if .files }}
       - configMap:
-          name: {{ include "icap.config" $ }}
+          name: {{ include "icap.config" $ | quote }}
           items:
             {{- range $name, $pem := .files }}
-            - key: trust-{{ $name }}
-              path: {{ $name }}
+            - key: {{ printf "trust-%s" $name | quote }}
+              path: {{ $name | quote }}
             {{- end }}
       {{- end }}
       {{- with .existingConfigMap }}
       - configMap:
-          name: {{ . }}
+          name: {{ . | quote }}
       {{- end }}
 {{- end }}
 {{- end }}
@@ -371,7 +371,7 @@ IFS= read -r -t 5 -n 1 -u 3 byte
 {{- if .existingSecret }}
 - name: import-package
   secret:
-    secretName: {{ .existingSecret }}
+    secretName: {{ .existingSecret | quote }}
     defaultMode: 0444
 {{- end }}
 {{- end }}

@@ -52,6 +52,12 @@
 {{- if or (eq $most "") (gt (int $most) 1) }}true{{ end -}}
 {{- end -}}
 
+{{/* How long drain may work: half a minute less than its Job, which must have begun and told what is left before it is stopped. */}}
+{{- define "icap.drainSeconds" -}}
+{{- $all := int .Values.hooks.drain.timeoutSeconds -}}
+{{- max (sub $all 30) (div $all 2) -}}
+{{- end -}}
+
 {{- define "icap.canGoToZero" -}}
 {{- if .Values.autoscaling.enabled }}{{ if eq (int .Values.autoscaling.minReplicas) 0 }}true{{ end }}
 {{- else if kindIs "invalid" .Values.replicas }}true
@@ -120,3 +126,23 @@
 {{- define "icap.scalar" -}}
 {{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}
+
+{{/* Of an address with or without a scheme: host and port without what else stands there, the host, and the port that is meant. */}}
+{{- define "icap.authority" -}}
+{{- regexFind "^[^/?#]*" (regexReplaceAll "^[A-Za-z][A-Za-z0-9+.-]*://" . "") | splitList "@" | last -}}
+{{- end -}}
+{{- define "icap.hostOf" -}}{{ regexReplaceAll ":[0-9]*$" (include "icap.authority" .) "" | trimAll "[]" }}{{- end -}}
+{{- define "icap.portOf" -}}
+{{- regexFind ":[0-9]+$" (include "icap.authority" .) | trimPrefix ":" | default (lower . | hasPrefix "http://" | ternary "80" "443") -}}
+{{- end -}}
+
+{{/* icap.portsOf (list addresses further default): the ports that a policy opens, as YAML; the default only where nothing tells one. */}}
+{{- define "icap.portsOf" -}}
+{{- $ports := list -}}
+{{- range compact (index . 0) }}{{ $ports = append $ports (include "icap.portOf" . | int) }}{{ end -}}
+{{- range index . 1 }}{{ $ports = append $ports (int .) }}{{ end -}}
+{{- $ports | uniq | default (list (index . 2)) | toYaml -}}
+{{- end -}}
+
+{{- define "icap.activationPorts" -}}{{ include "icap.portsOf" (list (list .Values.activation.url) .Values.networkPolicy.egress.activation.ports 443) }}{{- end -}}
+{{- define "icap.hasProxy" -}}{{ with .Values.proxy }}{{ if or .http .https .existingSecret }}true{{ end }}{{ end }}{{- end -}}

@@ -10,7 +10,7 @@ tolerations:
   {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .Values.dnsPolicy }}
-dnsPolicy: {{ . }}
+dnsPolicy: {{ . | quote }}
 {{- end }}
 {{- with .Values.dnsConfig }}
 dnsConfig:
@@ -23,7 +23,7 @@ dnsConfig:
 {{- $root := index . 0 -}}
 labels:
   app.kubernetes.io/name: md-icapsrv
-  app.kubernetes.io/instance: {{ $root.Release.Name }}
+  app.kubernetes.io/instance: {{ $root.Release.Name | quote }}
   app.kubernetes.io/component: {{ index . 1 }}
   {{- with $root.Values.hooks.podLabels }}
   {{- toYaml . | nindent 2 }}
@@ -38,21 +38,44 @@ annotations:
 {{- define "icap.jobPod" -}}
 {{- $root := index . 0 -}}
 restartPolicy: Never
-serviceAccountName: {{ index . 1 }}
+serviceAccountName: {{ index . 1 | quote }}
 automountServiceAccountToken: false
 enableServiceLinks: false
 securityContext:
   {{- include "icap.podSecurity" $root | nindent 2 }}
 {{- include "icap.block" (list 0 (include "icap.pullSecrets" $root)) }}
 {{- include "icap.block" (list 0 (include "icap.placement" $root)) }}
+{{- with $root.Values.hostAliases }}
+hostAliases:
+  {{- toYaml . | nindent 2 }}
+{{- end }}
 {{- end -}}
+
+{{/*
+icap.jobVolumes root: the user's volumes that the sidecar mounts; its variables, which the Jobs have too, may speak of files there.
+Optional: before an installation or at its end a Secret may not be there, and a pod that waits for it would hold up everything.
+*/}}
+{{- define "icap.jobVolumes" -}}
+{{- $used := list -}}
+{{- range tpl (toYaml .Values.sidecar.extraVolumeMounts) . | fromYamlArray }}{{ $used = append $used .name }}{{ end -}}
+{{- range $volume := tpl (toYaml .Values.extraVolumes) . | fromYamlArray -}}
+{{- if has $volume.name $used -}}
+{{- range $source := prepend (dig "projected" "sources" list $volume) $volume -}}
+{{- range $kind := list "secret" "configMap" }}{{ with get $source $kind }}{{ $_ := set . "optional" true }}{{ end }}{{ end -}}
+{{- end }}
+{{ toYaml (list $volume) }}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- define "icap.jobMounts" -}}{{ with .Values.sidecar.extraVolumeMounts }}{{ tpl (toYaml .) $ }}{{ end }}{{- end -}}
 
 {{/* icap.jobContainer (list root name): image, safety and size. */}}
 {{- define "icap.jobContainer" -}}
 {{- $root := index . 0 -}}
-name: {{ index . 1 }}
+name: {{ index . 1 | quote }}
 image: {{ include "icap.image" (list $root $root.Values.sidecar.image $root.Chart.AppVersion) | quote }}
-imagePullPolicy: {{ $root.Values.sidecar.image.pullPolicy }}
+imagePullPolicy: {{ $root.Values.sidecar.image.pullPolicy | quote }}
 securityContext:
   {{- include "icap.containerSecurity" $root | nindent 2 }}
 resources:
@@ -81,8 +104,8 @@ resources:
 apiVersion: v1
 kind: ServiceAccount
 metadata:
-  name: {{ $name }}
-  namespace: {{ $root.Release.Namespace }}
+  name: {{ $name | quote }}
+  namespace: {{ $root.Release.Namespace | quote }}
   labels:
     {{- include "icap.labels" (list $root "hook") | nindent 4 }}
   {{- include "icap.hook" (list $root $event $weight) | nindent 2 }}
@@ -91,7 +114,7 @@ automountServiceAccountToken: false
 {{ include "icap.hookRole" (list $root $name $root.Release.Namespace $name $event $weight (index . 4)) }}
 {{- with index . 5 }}
 ---
-{{ include "icap.hookRole" (list $root (printf "%s-%s" (include "icap.abroad" $root) (splitList "-" $name | last)) (include "icap.ledgerNamespace" $root) $name $event $weight .) }}
+{{ include "icap.hookRole" (list $root (include "icap.abroad" (list $root (printf "license-sidecar-%s" (splitList "-" $name | last)))) (include "icap.ledgerNamespace" $root) $name $event $weight .) }}
 {{- end }}
 {{- end -}}
 
@@ -101,8 +124,8 @@ automountServiceAccountToken: false
 apiVersion: rbac.authorization.k8s.io/v1
 kind: Role
 metadata:
-  name: {{ $name }}
-  namespace: {{ $namespace }}
+  name: {{ $name | quote }}
+  namespace: {{ $namespace | quote }}
   labels:
     {{- include "icap.labels" (list $root "hook") | nindent 4 }}
   {{- include "icap.hook" (list $root $event $weight) | nindent 2 }}
@@ -112,19 +135,19 @@ rules:
 apiVersion: rbac.authorization.k8s.io/v1
 kind: RoleBinding
 metadata:
-  name: {{ $name }}
-  namespace: {{ $namespace }}
+  name: {{ $name | quote }}
+  namespace: {{ $namespace | quote }}
   labels:
     {{- include "icap.labels" (list $root "hook") | nindent 4 }}
   {{- include "icap.hook" (list $root $event (add $weight 1)) | nindent 2 }}
 roleRef:
   apiGroup: rbac.authorization.k8s.io
   kind: Role
-  name: {{ $name }}
+  name: {{ $name | quote }}
 subjects:
   - kind: ServiceAccount
-    name: {{ index . 3 }}
-    namespace: {{ $root.Release.Namespace }}
+    name: {{ index . 3 | quote }}
+    namespace: {{ $root.Release.Namespace | quote }}
 {{- end -}}
 
 {{/* Where a key is shared by namespaces: enough to see that a pod there is gone. */}}

@@ -26,12 +26,17 @@
 {{- include "icap.prefixed" (list (index . 0) (index . 1) 63) -}}
 {{- end -}}
 
-{{- define "icap.workload" -}}{{ include "icap.name" (list . "md-icapsrv") }}{{- end -}}
+{{/* At most 46: Kubernetes cuts NAME-HASH10- at 58 characters before it adds five to name a pod, and alerts know pods by NAME. */}}
+{{- define "icap.workload" -}}
+{{- if eq .Values.naming "release" }}{{ include "icap.prefixed" (list . "md-icapsrv" 46) }}{{ else }}md-icapsrv{{ end -}}
+{{- end -}}
+
 {{- define "icap.apiKeySecret" -}}{{ .Values.app.apiKey.existingSecret | default (include "icap.name" (list . "mdicapsrv-api-key")) }}{{- end -}}
 {{- define "icap.credentialsSecret" -}}{{ .Values.app.credentials.existingSecret | default (include "icap.name" (list . "mdicapsrv-cred")) }}{{- end -}}
 {{- define "icap.licenseSecret" -}}{{ .Values.license.existingSecret | default (include "icap.name" (list . "mdicapsrv-license-key")) }}{{- end -}}
 {{- define "icap.databaseSecret" -}}{{ .Values.database.existingSecret | default (include "icap.name" (list . "mdicapsrv-postgres-cred")) }}{{- end -}}
-{{- define "icap.postgres" -}}{{ include "icap.own" (list . "postgres") }}{{- end -}}
+{{/* At most 52: a StatefulSet's pods have its name and a hash of eleven characters in one label. */}}
+{{- define "icap.postgres" -}}{{ include "icap.prefixed" (list . "postgres" 52) }}{{- end -}}
 {{- define "icap.mock" -}}{{ include "icap.own" (list . "mock-activation") }}{{- end -}}
 {{- define "icap.config" -}}{{ include "icap.own" (list . "icap-config") }}{{- end -}}
 {{- define "icap.peers" -}}{{ include "icap.own" (list . "license-sidecar") }}{{- end -}}
@@ -39,23 +44,27 @@
 {{- define "icap.claim" -}}{{ .Values.persistence.existingClaim | default .Values.persistence.claimName | default (include "icap.name" (list . "md-icapsrv-data")) }}{{- end -}}
 {{- define "icap.ledgerNamespace" -}}{{ .Values.ledger.namespace | default .Release.Namespace }}{{- end -}}
 
-{{/* For objects of this release in another namespace, where a release of the same name may have put its own. */}}
+{{/*
+icap.abroad (list root suffix): for objects of this release in another namespace, where other releases may have put theirs.
+The dot, which no namespace has: team-a and icap are not team and a-icap.
+*/}}
 {{- define "icap.abroad" -}}
-{{- $name := printf "%s-%s-license-sidecar" .Release.Namespace .Release.Name -}}
-{{- if gt (len $name) 63 -}}{{- $name = printf "license-sidecar-%s" (sha256sum $name | trunc 12) -}}{{- end -}}
+{{- $root := index . 0 -}}{{- $suffix := index . 1 -}}
+{{- $name := printf "%s.%s-%s" $root.Release.Namespace $root.Release.Name $suffix -}}
+{{- if gt (len $name) 63 -}}{{- $name = printf "%s-%s" $suffix (sha256sum $name | trunc 12) -}}{{- end -}}
 {{- $name -}}
 {{- end -}}
 
 {{/* Only this, as in the vendor's chart: so that its release can be replaced in place. */}}
 {{- define "icap.selector" -}}
-app: {{ include "icap.workload" . }}
+app: {{ include "icap.workload" . | quote }}
 {{- end -}}
 
 {{/* Labels of the pods: nothing that changes with the chart's version, or every upgrade would roll them. */}}
 {{- define "icap.podLabels" -}}
 {{ include "icap.selector" . }}
 app.kubernetes.io/name: md-icapsrv
-app.kubernetes.io/instance: {{ .Release.Name }}
+app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/component: icap-server
 {{- with .Values.podLabels }}
 {{ toYaml . }}
@@ -119,7 +128,7 @@ annotations:
 {{- with .Values.global.imagePullSecrets }}
 imagePullSecrets:
   {{- range . }}
-  - name: {{ . }}
+  - name: {{ . | quote }}
   {{- end }}
 {{- end }}
 {{- end -}}

@@ -90,29 +90,29 @@ seccompProfile:
 {{- with $root.Values.proxy }}
 {{- if or .http .https .existingSecret }}
 {{- if .existingSecret }}
-- name: {{ index $names 0 }}
+- name: {{ index $names 0 | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{ .existingSecret }}
+      name: {{ .existingSecret | quote }}
       key: http_proxy
       optional: true
-- name: {{ index $names 1 }}
+- name: {{ index $names 1 | quote }}
   valueFrom:
     secretKeyRef:
-      name: {{ .existingSecret }}
+      name: {{ .existingSecret | quote }}
       key: https_proxy
       optional: true
 {{- else }}
 {{- with .http }}
-- name: {{ index $names 0 }}
+- name: {{ index $names 0 | quote }}
   value: {{ . | quote }}
 {{- end }}
 {{- with .https }}
-- name: {{ index $names 1 }}
+- name: {{ index $names 1 | quote }}
   value: {{ . | quote }}
 {{- end }}
 {{- end }}
-- name: {{ index $names 2 }}
+- name: {{ index $names 2 | quote }}
   value: {{ include "icap.noProxy" $root | quote }}
 {{- end }}
 {{- end }}
@@ -121,7 +121,7 @@ seccompProfile:
 {{- define "icap.noProxy" -}}
 {{- $hosts := list "127.0.0.1" "::1" "localhost" "$(KUBERNETES_SERVICE_HOST)" "kubernetes.default.svc" ".svc" ".cluster.local" -}}
 {{- with include "icap.databaseHost" . }}{{ $hosts = append $hosts . }}{{ end -}}
-{{- with .Values.olms.url }}{{ $hosts = append $hosts (urlParse . | dig "host" "" | splitList ":" | first) }}{{ end -}}
+{{- with .Values.olms.url }}{{ $hosts = append $hosts (include "icap.hostOf" .) }}{{ end -}}
 {{- concat $hosts .Values.proxy.noProxy | uniq | join "," -}}
 {{- end -}}
 
@@ -157,7 +157,7 @@ seccompProfile:
 {{- if include "icap.online" (index . 0) }}
 - name: license-key
   secret:
-    secretName: {{ include "icap.licenseSecret" (index . 0) }}
+    secretName: {{ include "icap.licenseSecret" (index . 0) | quote }}
     defaultMode: 0444
     {{- if index . 1 }}
     optional: true
@@ -173,26 +173,33 @@ seccompProfile:
 {{- end }}
 {{- end -}}
 
-{{/* icap.caVolume (list root config-map): the second only where ours is not there yet. */}}
+{{/* icap.caVolume (list root config-map optional): the second where ours is not there yet, the third where it may be gone. */}}
 {{- define "icap.caVolume" -}}
 {{- $root := index . 0 -}}
-{{- $own := gt (len .) 1 | ternary (last .) (include "icap.config" $root) -}}
+{{- $own := gt (len .) 1 | ternary (index (append . "") 1) (include "icap.config" $root) -}}
+{{- $optional := gt (len .) 2 -}}
 {{- if include "icap.hasActivationCa" $root }}
 {{- with $root.Values.activation.ca }}
 - name: activation-ca
   {{- if .existingSecret }}
   secret:
-    secretName: {{ .existingSecret }}
+    secretName: {{ .existingSecret | quote }}
     defaultMode: 0444
+    {{- if $optional }}
+    optional: true
+    {{- end }}
     items:
-      - key: {{ .key }}
+      - key: {{ .key | quote }}
         path: ca.pem
   {{- else }}
   configMap:
-    name: {{ .existingConfigMap | default $own }}
+    name: {{ .existingConfigMap | default $own | quote }}
     defaultMode: 0444
+    {{- if $optional }}
+    optional: true
+    {{- end }}
     items:
-      - key: {{ ternary "activation-ca.pem" .key (empty .existingConfigMap) }}
+      - key: {{ ternary "activation-ca.pem" .key (empty .existingConfigMap) | quote }}
         path: ca.pem
   {{- end }}
 {{- end }}
@@ -210,7 +217,7 @@ seccompProfile:
 {{- define "icap.sidecar" -}}
 - name: license-sidecar
   image: {{ include "icap.image" (list . .Values.sidecar.image .Chart.AppVersion) | quote }}
-  imagePullPolicy: {{ .Values.sidecar.image.pullPolicy }}
+  imagePullPolicy: {{ .Values.sidecar.image.pullPolicy | quote }}
   args: [run]
   {{- if include "icap.native" . }}
   restartPolicy: Always

@@ -10,6 +10,16 @@
 {{- $faults = append $faults "acceptEula is false: ICAP Server starts only if you accept the vendor's licence agreement. Read it and set acceptEula: true." -}}
 {{- end -}}
 
+{{- /* images: without a version it would be another one at each start */ -}}
+{{- $images := dict -}}
+{{- if not $standIn }}{{ $_ := set $images "app.image" $v.app.image }}{{ end -}}
+{{- if $v.database.embedded.enabled }}{{ $_ := set $images "database.embedded.image" $v.database.embedded.image }}{{ end -}}
+{{- range $where, $image := $images -}}
+{{- if not (or $image.tag $image.digest) -}}
+{{- $faults = append $faults (printf "%s has neither tag nor digest: nobody could say which version runs. Set %s.tag, or %s.digest." $where $where $where) -}}
+{{- end -}}
+{{- end -}}
+
 {{- /* the key */ -}}
 {{- if $online -}}
 {{- if contains "SET_LICENSE_KEY_HERE" $v.license.key -}}
@@ -95,6 +105,11 @@
 {{- if and .enabled (gt (int .minReplicas) (int .maxReplicas)) -}}
 {{- $faults = append $faults (printf "autoscaling.minReplicas %d is more than autoscaling.maxReplicas %d." (int .minReplicas) (int .maxReplicas)) -}}
 {{- end -}}
+{{- $others := list -}}
+{{- range .metrics }}{{ $others = append $others (get . "type") }}{{ end -}}
+{{- if and .enabled (eq (int .minReplicas) 0) (not (or (has "External" $others) (has "Object" $others))) -}}
+{{- $faults = append $faults "autoscaling.minReplicas is 0, which a HorizontalPodAutoscaler can do only by a metric of type External or Object (autoscaling.metrics), where the cluster has HPAScaleToZero. Set it to 1, or let a scaler that can (KEDA) do it all: autoscaling.enabled: false and replicas: null." -}}
+{{- end -}}
 {{- if and .enabled (not $standIn) (not (dig "requests" "cpu" "" $v.app.resources)) -}}
 {{- $faults = append $faults "autoscaling aims at a share of app.resources.requests.cpu, which is not set." -}}
 {{- end -}}
@@ -123,11 +138,15 @@
 {{- end -}}
 {{- $licensing := list "LICENSE_KEY" "LICENSING_CLEANUP" -}}
 {{- $own := list "APIKEY" "MD_USER" "MD_PWD" "MDICAPSRV_INSTANCE_NAME" "ACCEPT_EULA" "DB_MODE" "DB_TYPE" "DB_HOST" "DB_PORT" "DB_USER" "DB_PWD" "MDICAPSRV_DB_NAME" "REST_PORT" "ICAP_PORT" "ICAPS_PORT" "NGINX_PORT" "NGINXS_PORT" "ENABLE_NGINX" "HTTPS_CERT_PATH" "ICAPS_CERT_PATH" "NGINXS_CERT_PATH" "HTTPS_SSL_PROTOCOLS" "ICAPS_SSL_PROTOCOLS" "NGINXS_SSL_PROTOCOLS" "ICAP_TRUST_CERTS_PATH" "AUDIT_DATA_RETENTION" "HISTORY_DATA_RETENTION" "ENABLE_HEALTHCHECK" "ICAP_CONF_JSON" "IGNITION_JSON" "OLMS_HOST_URL" "http_proxy" "https_proxy" "NO_PROXY" -}}
-{{- range $v.extraEnv -}}
-{{- if has .name $licensing -}}
-{{- $faults = append $faults (printf "extraEnv: %s would make the app license itself beside the sidecar, and seats leak. Leave it out; activation.route: app is the supported way." .name) -}}
-{{- else if has .name $own -}}
-{{- $faults = append $faults (printf "extraEnv: %s is set by the chart. Use the value that is for it." .name) -}}
+{{- $variables := dict "extraEnv" list "app.importPackage.env" (keys $v.app.importPackage.env | sortAlpha) "app.importPackage.secretEnv" (keys $v.app.importPackage.secretEnv | sortAlpha) -}}
+{{- range $v.extraEnv }}{{ $_ := set $variables "extraEnv" (append (get $variables "extraEnv") .name) }}{{ end -}}
+{{- range $where, $names := $variables -}}
+{{- range $name := $names -}}
+{{- if has $name $licensing -}}
+{{- $faults = append $faults (printf "%s: %s would make the app license itself beside the sidecar, and seats leak. Leave it out; activation.route: app is the supported way." $where $name) -}}
+{{- else if has $name $own -}}
+{{- $faults = append $faults (printf "%s: %s is set by the chart. Use the value that is for it." $where $name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
