@@ -14,6 +14,7 @@ PODS: Final = "tests/unit/adapters/test_pods.py"
 LEASE: Final = "tests/unit/adapters/test_lease_record.py"
 API: Final = "tests/unit/adapters/test_kubernetes_api.py"
 WATCH: Final = "tests/unit/adapters/test_kubernetes_watch.py"
+PATIENCE: Final = "tests/unit/test_patience.py"
 
 KUBERNETES_MUTANTS: Final = (
     # --- rule 15: a lost record
@@ -189,6 +190,22 @@ KUBERNETES_MUTANTS: Final = (
         (API,),
     ),
     Mutant(
+        "NO_THEFT",
+        "an answer that shows no pod is a pod that is gone",
+        "sidecar/adapters/pods.py",
+        'if body.get("kind", "Pod") != "Pod" or not _uid(body):',
+        "if False:",
+        (PODS,),
+    ),
+    Mutant(
+        "NO_LEAK",
+        "one record that names no possible pod ends every scan",
+        "sidecar/adapters/pods.py",
+        "if not is_pod_name(owner.pod) or not is_namespace(owner.namespace):",
+        "if False:",
+        (PODS,),
+    ),
+    Mutant(
         "NO_LEAK",
         "an ended pod lives at a glance",
         "sidecar/adapters/pods.py",
@@ -202,6 +219,30 @@ KUBERNETES_MUTANTS: Final = (
         "a record that a backup brought back is believed",
         "sidecar/adapters/lease_record.py",
         'if note("self") not in ("", uid):',
+        "if False:",
+        (LEASE,),
+    ),
+    Mutant(
+        "NO_THEFT",
+        "the holder of a Lease is believed whatever the annotations say",
+        "sidecar/adapters/lease_record.py",
+        "if not told and not check:",
+        "if True:",
+        (LEASE,),
+    ),
+    Mutant(
+        "NO_THEFT",
+        "a record that contradicts itself still names a pod",
+        "sidecar/adapters/lease_record.py",
+        'return "", told or held',
+        "return pod, told or held",
+        (LEASE,),
+    ),
+    Mutant(
+        "NO_LEAK",
+        "a Lease that is being deleted is written over",
+        "sidecar/adapters/lease_record.py",
+        'if meta.get("deletionTimestamp"):',
         "if False:",
         (LEASE,),
     ),
@@ -221,6 +262,22 @@ KUBERNETES_MUTANTS: Final = (
         "allow_redirects=False",
         "allow_redirects=True",
         (API,),
+    ),
+    Mutant(
+        "BOUNDED_LOAD",
+        "a busy server's wish is respected only once",
+        "sidecar/patience.py",
+        "self._pause(state.attempt_number + 1, state.outcome.exception() if state.outcome else None)",
+        "self._pause(state.attempt_number + 1, None)",
+        (PATIENCE,),
+    ),
+    Mutant(
+        "BOUNDED_LOAD",
+        "a list that goes round in a circle is followed",
+        "sidecar/adapters/kubernetes_watch.py",
+        "if follow == before:",
+        "if False:",
+        (WATCH,),
     ),
     Mutant(
         "BOUNDED_LOAD",
