@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, replace
+from functools import partial
 from random import Random
 
 from sidecar.core.events import ProspectsSeen
@@ -24,6 +25,8 @@ from sidecar.releaser import Attempt, Releaser, Rules
 LOOP = "reclaimer"
 _UNHURRIED = 0.2
 """Seconds for which changes of the ledger that free no seat are left to gather."""
+_FRESH = 1.0
+"""Seconds for which a judgement holds: what is released one after the other, or waits for its turn, is judged again."""
 _WORTH_WATCHING = (Verdict.WATCH, Verdict.RECLAIM)
 
 
@@ -35,6 +38,8 @@ class Judged:
     seen: Sighting
     owner: Sight
     judgement: Judgement
+    looked_at: float
+    """When its owner had been looked at (loop time)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -267,6 +272,7 @@ class Reclaimer:
             owner = Sight(Standing.UNPROVEN, "our own instance cannot be seen, so nobody's absence means anything")
         else:
             owner = alive.get(stored.record.owner.uid) or await self._owners.look(stored.record.owner)
+        looked_at = self._loop.time()
         judgement = judge(stored, seen, owner, now, scope)
         if not seen_here and judgement.verdict is Verdict.RECLAIM:
             judgement = Judgement(
@@ -276,7 +282,7 @@ class Reclaimer:
         if judgement.verdict is Verdict.RECLAIM and due_at is not None and due_at > now:
             why = "a second look is due: a request may be late, or the answer was 404"
             judgement = Judgement(Verdict.WATCH, why, due_at)
-        return Judged(stored, seen, owner, judgement)
+        return Judged(stored, seen, owner, judgement, looked_at)
 
     def _report(self, judged: Iterable[Judged]) -> None:
         phases = dict.fromkeys(Phase, 0)
@@ -297,9 +303,15 @@ class Reclaimer:
         """Reclaim each of these, one after the other; return how it went. Raises ``LedgerOutage``."""
         attempts: list[tuple[Judged, Attempt]] = []
         for it in judged:
-            attempt = await self.releaser.release(it.stored)
+            attempt = await self.releaser.release(it.stored, still=partial(self._still, it))
             again = attempt.result is ReclaimResult.RELEASED and attempt.again_at is not None
             result = ReclaimResult.PENDING if again else attempt.result
             self._observer.reclaimed(it.stored.record, result, attempt.why or it.judgement.why)
             attempts.append((it, attempt))
         return tuple(attempts)
+
+    async def _still(self, it: Judged) -> Stored | None:
+        """Return the record if it may be reclaimed at this moment, by a new look unless the last one is fresh."""
+        if self._loop.time() - it.looked_at <= _FRESH:
+            return it.stored
+        return next((now.stored for now in (await self.look_again([it.stored.name])).reclaimable()), None)

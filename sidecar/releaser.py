@@ -7,7 +7,7 @@ eyes is kept in here. Whether a seat may be released at all is not decided here:
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, replace
 from random import Random
 
@@ -129,13 +129,28 @@ class Releaser:
 
     # --- what is done -------------------------------------------------------------------------------------------------
 
-    async def release(self, stored: Stored, cause: Cause = Cause.RECLAIM) -> Attempt:
-        """Claim, deactivate, and erase or leave for the second look. Raises ``LedgerOutage``."""
+    async def release(
+        self,
+        stored: Stored,
+        cause: Cause = Cause.RECLAIM,
+        *,
+        still: Callable[[], Awaitable[Stored | None]] | None = None,
+    ) -> Attempt:
+        """Claim, deactivate, and erase or leave for the second look. Raises ``LedgerOutage``.
+
+        ``still`` is asked once it is our turn, which may be minutes after the judgement: the record as it may be
+        released now, or None. An owner outside Kubernetes can have come back without having written anything yet.
+        """
         name, rules = stored.name, self._rules
         key = self._keys.reveal(stored.record.identity.key_fingerprint)
         if key is None:
             return Attempt(result=ReclaimResult.UNKNOWN_KEY, why="its key is not known here")
         await self._bucket.take()
+        if still is not None:
+            current = await still()
+            if current is None:
+                return Attempt(result=ReclaimResult.CONFLICT, why="it changed while its turn was awaited")
+            stored = current
         release = self._releases.get(name) or self._begin(stored, cause)
         claimed_at = self._loop.time()
         claim = Claim(by=rules.uid, at=self._wall())

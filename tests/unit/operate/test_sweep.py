@@ -49,6 +49,44 @@ def test_NO_LEAK_orphans_are_released_after_one_lease_of_watching() -> None:  # 
     on_virtual_time(story)
 
 
+def test_NO_THEFT_whoever_comes_back_while_a_turn_is_awaited_keeps_the_seat() -> None:  # noqa: N802 - the invariant
+    """One release a minute: the second orphan's owner starts again in that minute, and has written nothing yet."""
+
+    async def story() -> None:
+        bench = Bench(rate=1.0)
+        for name in ("A", "B"):
+            await bench.seat(name, name.lower())
+
+        async def one_comes_back() -> None:
+            while not bench.server.asked:
+                await asyncio.sleep(1)
+            (other,) = {"A", "B"} - {it for _, _, it in bench.server.asked}
+            bench.owners.standings[other.lower()] = Standing.LIVE
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(one_comes_back())
+            results = await swept(bench)
+        assert sorted(it.fate for it in results.values()) == sorted([Fate.RELEASED, Fate.KEPT])
+        assert len(bench.server.asked) == len(bench.taken()) == len(bench.records()) == 1
+
+    on_virtual_time(story)
+
+
+def test_NO_LEAK_turns_that_are_awaited_come_all_the_same() -> None:  # noqa: N802 - the invariant's name
+    """Judging again costs nobody his turn: one release a minute for five orphans."""
+
+    async def story() -> None:
+        bench = Bench(rate=1.0)
+        for number in range(5):
+            await bench.seat(f"MSCL{number}", f"web-{number}")
+        results = await swept(bench)
+        assert {it.fate for it in results.values()} == {Fate.RELEASED}
+        assert bench.records() == bench.taken() == []
+        assert bench.loop.time() < LEASE + 5 * 60 + 10
+
+    on_virtual_time(story)
+
+
 def test_looks_that_take_longer_than_a_lease_are_no_reason_to_give_up() -> None:
     """Ten owners, each looked at for ten seconds: what was to be watched meanwhile has been, so all are released."""
 
