@@ -78,15 +78,20 @@ class Ports:
 class Agent:
     """One seat's keeper. Its only state is the machine's, the timer, and the tasks of the flights."""
 
-    def __init__(self, policy: Policy, ports: Ports, *, random: Random, wall: Callable[[], float]) -> None:
-        """Make it; nothing happens before ``start``. ``wall`` tells seconds since the epoch."""
+    def __init__(
+        self, policy: Policy, ports: Ports, *, random: Random, wall: Callable[[], float], age: float = 0.0
+    ) -> None:
+        """Make it; nothing happens before ``start``.
+
+        ``wall`` tells seconds since the epoch. ``age``: for how many seconds the process has lived.
+        """
         self.policy = policy
         self.finished: asyncio.Future[int] = asyncio.get_running_loop().create_future()
         self._ports = ports
         self._random = random
         self._wall = wall
         self._loop = asyncio.get_running_loop()
-        self._state = machine.start(policy, self._loop.time())
+        self._state = machine.start(policy, self._loop.time() - age)
         self._timer: asyncio.TimerHandle | None = None
         self._ops: asyncio.TaskGroup | None = None
         self._scout: Scout | None = None

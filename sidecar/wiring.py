@@ -36,6 +36,7 @@ from sidecar.ledgers import Opened, cluster_api, open_ledger
 from sidecar.lifecycle import Life
 from sidecar.patience import PatientNamedPods
 from sidecar.ports import ActivationServer, Observer
+from sidecar.process_age import process_age
 from sidecar.reclaim import Reclaimer
 from sidecar.releaser import Rules
 from sidecar.secrets import Secret
@@ -300,7 +301,7 @@ def life(
         observer=observers,
         pod=opened.pod,
     )
-    agent = Agent(policy, ports, random=random, wall=time.time)
+    agent = Agent(policy, ports, random=random, wall=time.time, age=process_age())
     reclaims = online and config.reclaim.enabled
     asks = config.mode is not Mode.OFF and config.deployment_id.source is not IdSource.POD
     return Life(

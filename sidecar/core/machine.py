@@ -20,9 +20,9 @@ class UnknownOperationError(Exception):
     """An answer names an operation that was never launched: a bug of the shell."""
 
 
-def start(policy: Policy, now: float) -> State:
-    """Return the state in which the process begins."""
-    return State(policy=policy, started_at=now)
+def start(policy: Policy, started_at: float) -> State:
+    """Return the state in which the process begins; ``started_at`` is when it was made."""
+    return State(policy=policy, started_at=started_at)
 
 
 def step(state: State, now: float, event: events.Event) -> Step:

@@ -8,9 +8,11 @@ import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
+from sidecar.process_age import process_age
 from tests.process.processes import Process, until
 from tests.process.scene import App, Mock, Scene, Settings, Sidecar, made_up_api_key
 
@@ -53,11 +55,9 @@ def expect_refusal(sidecar: Sidecar, *words: str) -> None:
             ["lease.renew", "lease.duration", "less than 20s"],
             id="contradictory_times",
         ),
-        pytest.param(
-            {"activation.late": 1, "activation.timeout": 5}, ["activation.late", "activation.timeout"], id="late"
-        ),
         pytest.param({"ledger.dir": "/proc/ledger"}, ["ledger.dir", "/proc/ledger", "folder"], id="ledger_folder"),
         pytest.param({"app.api_key_file": "/absent/key"}, ["app.api_key_file", "mount it"], id="api_key_file"),
+        pytest.param({"app.api_key_file": "/dev/null"}, ["app.api_key_file", "no regular file"], id="api_key_device"),
         pytest.param({"deployment_id.source": "fixed"}, ["deployment_id.value", "missing"], id="no_fixed_id"),
         pytest.param(
             {"http.port": "http", "log.level": "loud", "mode": "onlein"},
@@ -70,6 +70,44 @@ def test_a_fault_of_the_settings(scene: Scene, settings: Settings, words: list[s
     """One sentence for each fault names the setting and says what to do; exit code 78."""
     expect_refusal(scene.sidecar(None, settings), *words)
     assert scene.records() == {}
+
+
+def test_everything_within_two_seconds(scene: Scene) -> None:
+    """Whoever tries it out shortens every time there is: warned of what is odd, and it works."""
+    app = scene.app()
+    short = {
+        "activation.late": 0,
+        "activation.timeout": 1,
+        "activation.retry_base": 0,
+        "activation.retry_cap": 0.2,
+        "activation.refused_retry": 0,
+        "lease.duration": 1,
+        "lease.renew": 0.2,
+        "heartbeat.app": 0.1,
+        "heartbeat.revalidate": 0.5,
+        "heartbeat.grace": 1,
+        "app.failure_grace": 0,
+        "app.unreachable_after": 0,
+        "refused.restart_app_after": 1,
+        "reclaim.rate": 6000,
+        "shutdown.budget": 1,
+        "log.level": "INFO",
+        "mode": "ONLINE",
+    }
+    sidecar = scene.sidecar(app, short)
+    scene.expect_one_seat(sidecar, app)
+    assert any("activation.late" in line["warning"] for line in sidecar.logged("setting"))
+    sidecar.process.signal(signal.SIGTERM)
+    assert sidecar.process.wait() == 0
+    assert (scene.taken(), scene.records()) == (set(), {})
+
+
+def test_the_uptime_counts_from_the_birth_of_the_process(scene: Scene) -> None:
+    """And not from when half a second of imports was over."""
+    sidecar = scene.sidecar(None, {"mode": "off"})
+    until("the status", lambda: sidecar.stage() != "", story=scene.story)
+    before = process_age(Path(f"/proc/{sidecar.process.child.pid}/stat"))
+    assert before - 0.05 <= sidecar.status()["uptime_seconds"] <= before + 1.0
 
 
 def test_a_flag_that_is_unknown(scene: Scene) -> None:
