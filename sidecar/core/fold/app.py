@@ -14,6 +14,7 @@ from sidecar.core.events import (
     Knocked,
     UploadDeclined,
 )
+from sidecar.core.facts import AppReport
 from sidecar.core.fold.change import Folded, Instant, with_request_ended, with_seat
 from sidecar.core.reasons import AppTrouble, Failure
 from sidecar.core.records import Identity
@@ -68,6 +69,10 @@ def app_seen(state: State, now: float, flight: Flight, event: AppSeen) -> Folded
         AppMet(report, now), now + pause, takes_upload=takes_upload, answered_at=now, confirmed_at=confirmed_at
     )
     state = replace(state, app=app)
+    if seat is not None and ours and _took_effect(state, seat, before, report):
+        notices.append(Notice(occasion=Occasion.DELIVERED, identity=seat.identity))
+        # What its tries sent may still be under way: `risk_until` goes on saying so (rule 4).
+        return replace(state, seat=replace(seat, delivery=NothingToDeliver(now))), notices
     if seat is None or not ours or isinstance(seat.delivery, Undelivered):
         return state, notices
     if licensed:
@@ -96,6 +101,24 @@ def app_seen(state: State, now: float, flight: Flight, event: AppSeen) -> Folded
     again = seat.again or (seat.ask is not None and seat.ask.at <= now + state.policy.late)
     seat = replace(seat, ask=Ask(now), again=again, delivery=NothingToDeliver(now, tries))
     return replace(state, seat=seat, app=replace(state.app, confirmed_at=None)), notices
+
+
+def _took_effect(state: State, seat: Seat, before: AppReport | None, report: AppReport) -> bool:
+    """Tell whether a delivery that was tried and not answered has licensed the app all the same.
+
+    Only a change proves it: who was licensed as well before may live on another licence, that of a former key say.
+    """
+    delivery = seat.delivery
+    if not isinstance(delivery, Undelivered) or delivery.tries == 0 or requesting(state, seat.identity):
+        return False
+    expires_at = delivery.licence.expires_at
+    if before is None or before.deployment_id != report.deployment_id or _is_licensed_until(before, expires_at):
+        return False
+    return _is_licensed_until(report, expires_at)
+
+
+def _is_licensed_until(report: AppReport, expires_at: float) -> bool:
+    return report.licensed is True and (report.expires_at == 0.0 or report.expires_at >= expires_at)
 
 
 def _contact_lost(state: State, now: float, trouble: AppTrouble, message: str) -> AppLost:

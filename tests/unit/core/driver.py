@@ -56,6 +56,7 @@ class App:
     trouble: AppTrouble | None = None
     parts: tuple[tuple[str, bool], ...] = ()
     lingers: bool = False
+    expires_at: float = 0.0
 
 
 @dataclass(slots=True)
@@ -345,7 +346,8 @@ class Scene:
             return events.AppFailed(op=op, trouble=app.trouble, message=f"app is {app.trouble}", lingers=app.lingers)
         match command:
             case commands.AskApp():
-                return events.AppSeen(op=op, report=AppReport(app.deployment_id, app.licensed, app.parts))
+                report = AppReport(app.deployment_id, app.licensed, app.parts, expires_at=app.expires_at)
+                return events.AppSeen(op=op, report=report)
             case commands.Upload() if not app.takes_upload:
                 return events.UploadDeclined(op=op, message="404")
             case ActivateByApp(identity=it) if self.server.activate(it) is not None:

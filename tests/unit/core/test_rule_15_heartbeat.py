@@ -2,6 +2,7 @@
 
 import math
 from itertools import pairwise
+from typing import Any
 
 import pytest
 
@@ -323,6 +324,58 @@ def test_route_product_a_failed_delivery_may_still_be_late() -> None:
     scene.run(LATE + 5)
     assert not scene.taken(ID)
     assert scene.stored(ID) is None
+
+
+def unanswered(route: Route = Route.PRODUCT, *, until: float = 0.0, **app: Any) -> Scene:
+    """Return a sidecar whose first delivery is not answered yet; when it began the app was as it is told here."""
+    scene = Scene(route=route, app_interval=2.0)
+    for name, value in app.items():
+        setattr(scene.app, name, value)
+    scene.say(Activate, events.Activated, licence=Licence(b"file", expires_at=until))
+    scene.hold(Upload, ActivateByApp)
+    scene.begin()
+    scene.run(30)
+    scene.set_aside(Upload if route is Route.UPLOAD else ActivateByApp)
+    return scene
+
+
+@pytest.mark.parametrize("route", [Route.PRODUCT, Route.UPLOAD])
+@pytest.mark.parametrize("expires_at", [0.0, 500.0])
+def test_a_delivery_that_was_not_answered_ends_as_soon_as_the_app_is_licensed_by_it(
+    route: Route, expires_at: float
+) -> None:
+    """Asking again and again would keep the record open for ever."""
+    scene = unanswered(route, until=expires_at)
+    scene.server.activate(identity())
+    scene.app.licensed, scene.app.expires_at = True, expires_at
+    scene.run(2)
+    assert scene.stage is Stage.ACTIVE
+    assert len(scene.noticed(Occasion.DELIVERED)) == 1
+    scene.run(LATE - 10)
+    stored = scene.stored()
+    assert stored is not None
+    assert stored.open, "what was sent may still be under way (rule 4)"
+    scene.run(20)
+    stored = scene.stored()
+    assert stored is not None
+    assert not stored.open
+    assert len(scene.asked(ActivateByApp) + scene.asked(Upload)) == 1
+
+
+def test_a_delivery_of_a_fresher_licence_ends_when_the_app_says_that_it_has_it() -> None:
+    """The app was licensed before, until an earlier day."""
+    scene = unanswered(until=500.0, licensed=True, expires_at=400.0)
+    scene.app.expires_at = 500.0
+    scene.run(2)
+    assert scene.noticed(Occasion.DELIVERED)
+    assert len(scene.asked(ActivateByApp)) == 1
+
+
+def test_an_app_that_lives_on_another_licence_still_gets_its_own() -> None:
+    """It says nothing but what it said before the first try: that of a former key, whose seat is gone, would do so."""
+    scene = unanswered(licensed=True)
+    scene.run(10)
+    assert len(scene.asked(ActivateByApp)) == 2
 
 
 def test_route_product_whose_answer_comes_after_the_app_was_replaced() -> None:
