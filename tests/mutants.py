@@ -303,6 +303,22 @@ MUTANTS: Final = (
     ),
     Mutant(
         "NO_THEFT",
+        "a closed REST port is the end of a plain container's app",
+        "sidecar/core/settle.py",
+        "        gone = now >= stopping.since + state.policy.drain\n",
+        "",
+        (f"{RULES}/test_rule_18_the_stop.py",),
+    ),
+    Mutant(
+        "NO_THEFT",
+        "an app whose /readyz hangs is silent, whatever else it answers",
+        "sidecar/adapters/icap_server.py",
+        "            if not asked:\n                raise\n",
+        "            raise\n",
+        ("tests/unit/adapters/test_icap_answers.py",),
+    ),
+    Mutant(
+        "NO_THEFT",
         "two processes may run under one name",
         "sidecar/adapters/file_instances.py",
         "        if not take(lock, fcntl.LOCK_EX, time.monotonic() + min(_ENTER_WITHIN, self._timeout)):",

@@ -49,6 +49,8 @@ class InItsPod(Outside):
     """The status still says that the app's container has ended, and it is back."""
     hangs: bool = False
     """The app's port does not answer; its container runs."""
+    drains_until: float = -math.inf
+    """The app has closed its REST port, and still serves the connections that it has; so long the sidecar may wait."""
     proven: bool = True
     blind: bool = False
     """Looks at pods are not answered, whatever else is."""
@@ -125,6 +127,7 @@ class InItsPod(Outside):
         if isinstance(self.state.stopping, Stopping):
             theft = serving and self.undecided and self.pod.stays and pair(asked.identity) in self.taken
             assert not theft, f"NO_THEFT: only the sidecar was told to stop: {asked}"
+            assert not serving or self.now >= self.drains_until, f"NO_THEFT: it still drains: {asked}"
             return
         self.heard_at = self.now  # silence of the port releases nothing here, however long it is
         Outside._check_no_theft(self, asked)
@@ -156,7 +159,9 @@ class InItsPod(Outside):
                 self.looks[op] = self.now
                 return events.PodLooked(op=op, report=self.report())
             case Knock():
-                return events.PortTried(op=op, refused=not self.app.up)
+                return events.PortTried(op=op, refused=not self.app.up or self.drains_until > -math.inf)
+            case commands.AskApp() if self.app.up and self.drains_until > -math.inf:
+                return events.AppFailed(op=op, trouble=AppTrouble.REFUSED, message="refused", lingers=True)
             case commands.AskApp() | commands.Upload() | commands.ActivateByApp() if self.hangs:
                 return events.AppFailed(op=op, trouble=AppTrouble.SILENT, message="hangs")
             case _:
@@ -192,7 +197,7 @@ class InItsPod(Outside):
             self.taken.discard(pair(stored.record.identity))
             del self.records[stored.name]
         assert not self.taken, "NO_LEAK: a seat that no peer can find"
-        self.pod, self.watching = OwnPod(), True
+        self.pod, self.watching, self.drains_until = OwnPod(), True, -math.inf
         self.app.up, self.app.licensed_by = True, None
         self.app.starts += 1
         self.app.deployment_id = f"MSCL{self.app.starts}"

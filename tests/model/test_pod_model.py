@@ -25,7 +25,7 @@ class MachineInItsPod(MachineAgainstModel):
         route=st.sampled_from([Route.AUTO, Route.PRODUCT, Route.UPLOAD]),
         activate_first=st.booleans(),
         revalidate=st.sampled_from([0.0, 100.0, 86400.0]),
-        drain=st.just(0.0),
+        drain=st.sampled_from([0.0, 10.0]),
         upload=st.booleans(),
     )
     def begin(self, route: Route, activate_first: bool, revalidate: float, drain: float, upload: bool) -> None:
@@ -151,6 +151,24 @@ class MachineInItsPod(MachineAgainstModel):
             it.app.up, it.app.licensed_by = False, None
         it.stop(20.0)
         it.wait(20.0, calm=calm)
+        assert it.state is None, "BOUNDED_STOP"
+        it.bury()
+
+    @precondition(lambda self: self.it.state is not None and self.it.policy.drain > 0)
+    @rule(seconds=st.sampled_from([0.0, 3.0, 9.0]), serves=st.sampled_from([1.0, 6.0, 60.0]), calm=st.booleans())
+    def rest_port_closes_first(self, seconds: float, serves: float, calm: bool) -> None:
+        """Delete the pod of a plain container, whose app closes its REST port and serves on: its end is waited for."""
+        it = self.it
+        it.pod.deleting, it.pod.ends_at = True, it.now + 60.0
+        may_wait = it.now + it.policy.drain
+        if not seconds:
+            it.drains_until = may_wait
+        it.stop(40.0)
+        it.wait(seconds, calm=calm)
+        it.drains_until = may_wait
+        it.wait(serves, calm=calm)
+        it.app.up, it.app.licensed_by = False, None
+        it.wait(40.0, calm=calm)
         assert it.state is None, "BOUNDED_STOP"
         it.bury()
 
