@@ -30,12 +30,12 @@ _LIGHT: Final = {"SSL_CERT_FILE": os.devnull, "SSL_CERT_DIR": os.devnull, "FROZE
 
 
 @contextmanager
-def lean() -> Iterator[None]:
-    """Make the import of ``LEFT_OUT`` fail inside the block; what is loaded already stays as it is.
+def lean(*names: str) -> Iterator[None]:
+    """Make the import of these, or of ``LEFT_OUT``, fail inside the block; what is loaded already stays as it is.
 
     To be used around imports at the top of a module, never at run time: other threads import too.
     """
-    absent = [name for name in LEFT_OUT if name not in sys.modules]
+    absent = [name for name in names or LEFT_OUT if name not in sys.modules]
     sys.modules.update(dict.fromkeys(absent))  # type: ignore[arg-type]  # typeshed has no None, the reference has
     try:
         yield

@@ -11,7 +11,13 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import Any, Final, NoReturn
 
+from sidecar.adapters.lean_imports import lean
 from sidecar.exit_codes import USAGE
+
+with lean("bz2", "lzma"):
+    # argparse asks it for the terminal's width. What it would pack archives with is two libraries, a quarter of a MiB
+    # in every sidecar; without them it carries on (library reference, shutil: "if the bz2 module is available").
+    import shutil  # noqa: F401
 
 SETTING: Final = "setting:"
 """What stands before the names of settings among the parsed arguments."""

@@ -9,8 +9,7 @@ from __future__ import annotations
 
 from typing import Final
 
-from prometheus_client import CollectorRegistry
-from prometheus_client.utils import floatToGoString
+from sidecar.observe.instruments import CollectorRegistry, number
 
 _MOST: Final = 1000
 """Beginnings of lines that are kept. One label is the app's to write, so without a bound it could fill the memory."""
@@ -41,7 +40,7 @@ class Exposition:
                     if len(beginnings) >= _MOST:
                         beginnings.clear()
                     beginning = beginnings[key] = _beginning(sample.name, sample.labels)
-                value = floatToGoString(sample.value)  # type: ignore[no-untyped-call]  # the library's own gap
+                value = number(sample.value)  # type: ignore[no-untyped-call]  # the library's own gap
                 lines.append(f"{beginning}{value}\n")
         return "".join(lines).encode()
 

@@ -10,13 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from prometheus_client.core import GaugeMetricFamily
-from prometheus_client.registry import Collector
-
 from sidecar.core.conclusions import asks_app
 from sidecar.core.policy import Mode
 from sidecar.core.state import AppMet, Held, Seat, State, Undelivered, last_report, seats
 from sidecar.core.view import Stage, View, describe
+from sidecar.observe.instruments import Collector, GaugeMetricFamily
 from sidecar.secrets import MASKER
 
 PREFIX: Final = "mdlicense_"

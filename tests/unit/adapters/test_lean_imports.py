@@ -150,3 +150,17 @@ def test_bare_packages_leave_alone_what_is_none() -> None:
         import email as loaded  # noqa: PLC0415 - inside of the block
     assert loaded is sys.modules["email"]
     assert {name for name in set(sys.modules) - before if name.startswith("a_package")} == set()
+
+
+@pytest.mark.parametrize(
+    ("module", "absent"),
+    [
+        ("sidecar.cli.parser", "bz2 lzma"),
+        ("sidecar.observe.metrics", "http.server socketserver wsgiref prometheus_client.exposition"),
+    ],
+)
+def test_what_run_never_needs_is_not_loaded(module: str, absent: str) -> None:
+    """Parts of libraries that only an archiver or another web server would use."""
+    look = f"import sys, {module}\nassert not set({absent.split()}) & set(sys.modules)\nimport shutil, bz2"
+    run = subprocess.run([sys.executable, "-c", look], check=False, capture_output=True, text=True, timeout=30)
+    assert (run.returncode, run.stderr) == (0, "")
