@@ -201,7 +201,7 @@ def _app_fit(state: State, contact: AppUnmet | AppMet | AppLost) -> tuple[bool, 
         case AppUnmet():
             return False, "the app has not been asked yet"
         case AppLost(message=message):
-            return False, f"the app does not answer: {message}"
+            return False, f"the app does not answer: {_bare(message)}"
         case AppMet(report=report):
             return _report_fit(state, report)
         case other:
@@ -257,11 +257,11 @@ def grace_end(state: State) -> float | None:
 def _grace_reason(state: State) -> str:
     contact, server = state.app.contact, state.server
     if isinstance(contact, AppLost):
-        return f"grace: the app was licensed and does not answer now ({contact.message})"
+        return f"grace: the app was licensed and does not answer now ({_bare(contact.message)})"
     if server.refusal is not None:
         return f"grace: the app is licensed although the activation server says: {server.refusal.sentence}"
     if server.outage is not None:
-        return f"grace: the app is licensed, the activation server does not answer ({server.outage.message})"
+        return f"grace: the app is licensed, the activation server does not answer ({_bare(server.outage.message)})"
     return f"grace: the app is licensed, the ledger does not answer ({state.ledger.message})"
 
 
@@ -287,6 +287,11 @@ def _faults(state: State) -> list[str]:
     if state.policy.id_source is IdSource.FIXED and report is not None and report.deployment_id not in (None, given):
         faults.append(f"deployment_id.value is {given}, but the app reports {report.deployment_id}")
     return faults
+
+
+def _bare(message: str) -> str:
+    """Return the message of an outage without whose it is, for a sentence that has named them already."""
+    return message.removeprefix("app: ").removeprefix("activation server: ")
 
 
 def _said_by(whom: str, message: str) -> str:

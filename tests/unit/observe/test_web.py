@@ -15,8 +15,8 @@ import pytest
 import pytest_asyncio
 
 from sidecar.core.policy import IdSource, Route
-from sidecar.core.reasons import Failure
-from sidecar.core.state import Adopted, AppView, Seat, State, Unsure
+from sidecar.core.reasons import AppTrouble, Failure
+from sidecar.core.state import Adopted, AppLost, AppView, Seat, State, Unsure
 from sidecar.core.view import View, describe
 from sidecar.errors import Misconfigured
 from sidecar.observe import web as web_module
@@ -208,6 +208,18 @@ async def test_no_sentence_is_given_twice(served: Served, state: State, once: st
     served.source.shown = state
     reasons = (await served.ask("/readyz?verbose")).json["reasons"]
     assert sum(once in reason for reason in reasons) == 1, reasons
+
+
+async def test_whose_trouble_it_is_is_said_once(served: Served) -> None:
+    """Messages of outages name whose they are; a sentence that has done so already leaves that out."""
+    state = states.app_silent()
+    lost = AppLost(None, AppTrouble.REFUSED, "app: the connection was refused", NOW - 5, NOW - 5)
+    served.source.shown = replace(state, app=AppView(contact=lost))
+    reasons = (await served.ask("/readyz?verbose")).json["reasons"]
+    assert reasons == ["the app does not answer: the connection was refused"]
+    served.source.shown = replace(states.active(), server=states.server_silent().server)
+    reasons = (await served.ask("/readyz?verbose")).json["reasons"]
+    assert reasons == ["grace: the app is licensed, the activation server does not answer (no answer within 10 s)"]
 
 
 @pytest.mark.parametrize("path", ["/startupz", "/readyz", "/livez", "/metrics", "/status", "/readyz?verbose"])
