@@ -239,7 +239,7 @@ MUTANTS: Final = (
         "HONEST_READY",
         "ready while stopping",
         "sidecar/core/view.py",
-        "    if isinstance(state.stopping, Stopping):\n        left",
+        "    if not isinstance(state.stopping, Running):\n        left",
         "    if False:\n        left",
         (f"{STOP}::test_bounded_stop_a_drain_waits_for_the_app",),
     ),
