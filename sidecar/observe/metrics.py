@@ -32,6 +32,8 @@ _OUTAGES: Final = (
     Failure.RATE_LIMITED,
     Failure.PROTOCOL,
 )
+_SHOWN: Final = {Failure.INVALID_REQUEST.value: Failure.REFUSED.value}
+"""The reason as it is counted where the agreed list of observability.md has no word for it; the log has."""
 _UNREFUSED: Final = (Outcome.OK, Outcome.RETRYABLE, Outcome.ERROR)
 _ANY: Final = (Outcome.OK, Outcome.REFUSED, Outcome.RETRYABLE, Outcome.ERROR)
 Operations = dict[tuple[str, str], tuple[Outcome, ...]]
@@ -125,7 +127,7 @@ class Metrics:
 
     def noticed(self, notice: Notice) -> None:
         """Count a notice. The state is still the one before the step that it came from."""
-        reason = notice.reason
+        reason = _SHOWN.get(notice.reason, notice.reason)
         match notice.occasion:
             case Occasion.ACTIVATION_ASKED:
                 self._activations.inc()
@@ -216,7 +218,7 @@ class Metrics:
             "activation_failures_total", "What kept the app from being licensed, by reason.", "reason"
         )
         for failure in Failure:
-            self._activation_failures.labels(failure)
+            self._activation_failures.labels(_SHOWN.get(failure, failure))
         self._releases = self._counter("release_attempts_total", "Requests to give a seat back, by cause.", "cause")
         for cause in Cause:
             self._releases.labels(cause)
@@ -243,7 +245,7 @@ class Metrics:
         reasons = {
             "record": (Failure.LEDGER, *_LOST.values()),
             "app": tuple(AppTrouble),
-            "server": (*_OUTAGES, *sorted(REFUSALS)),
+            "server": (*_OUTAGES, *sorted(REFUSALS - set(_SHOWN))),
         }
         for check, words in reasons.items():
             for word in words:

@@ -274,6 +274,11 @@ def test_every_occasion_is_taken() -> None:
             "heartbeat_failures_total",
             {"check": "server", "reason": "expired"},
         ),
+        (  # the agreed list of reasons has no word of its own for it
+            Notice(occasion=Occasion.ACTIVATION_REFUSED, reason=Failure.INVALID_REQUEST),
+            "activation_failures_total",
+            {"reason": "refused"},
+        ),
         (Notice(occasion=Occasion.DELIVERY_FAILED), "activation_failures_total", {"reason": "app"}),
         (
             Notice(occasion=Occasion.RELEASE_ASKED, reason=Cause.SHUTDOWN),
@@ -471,3 +476,16 @@ def test_no_secret_no_sentence_and_no_id_in_any_label() -> None:
     leaked = [word for word in (states.KEY, states.ID, "activation.example", "xxx" * 100) if word in rendered]
     assert [word[:4] for word in leaked] == []
     assert "mdlicense_license_info" in rendered
+
+
+def test_the_reasons_of_a_failed_activation_are_those_of_the_agreement() -> None:
+    """observability.md has a closed list; a dashboard is built on it."""
+    text = Metrics("1").render().decode()
+    reasons = {
+        sample.labels["reason"]
+        for family in text_string_to_metric_families(text)
+        for sample in family.samples
+        if sample.name == "mdlicense_activation_failures_total"
+    }
+    network = {"network", "timeout", "tls", "http_5xx", "rate_limited", "protocol"}
+    assert reasons == network | {"no_seats", "invalid_key", "invalid_deployment", "expired", "refused", "app", "ledger"}
