@@ -59,7 +59,7 @@ def test_a_release_with_plain_sidecars_until_its_end(make_release: Callable[[], 
     ended = ends(pids)
     free = release.until_free(seat)
     # Here the app's sockets tell the sidecar that it ends, a moment before its process has ended. The pod's status
-    # never does, and without a look at the sockets of the pod's network the seat would be kept until the end of the drain.
+    # never does, and without a look at the sockets of the pod's network the seat would be kept until the drain's end.
     assert since + PRE_STOP <= min(*ended.values(), free)
     assert free < ended[APP] + 5
     tell("plain: deletion to the app's end", ended[APP] - since)
