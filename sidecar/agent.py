@@ -17,11 +17,11 @@ from typing import Protocol
 from sidecar.core import commands, events, machine
 from sidecar.core.commands import Launch
 from sidecar.core.events import Answer, Event
-from sidecar.core.policy import Policy
+from sidecar.core.policy import POD_LOOK, Policy
 from sidecar.core.reasons import AppTrouble
 from sidecar.core.records import Identity, SeatRecord
 from sidecar.core.replacement import replace
-from sidecar.core.state import AppLost, State
+from sidecar.core.state import AppLost, State, Stopping
 from sidecar.core.view import View, describe
 from sidecar.errors import (
     ActivationOutage,
@@ -283,8 +283,19 @@ class Agent:
                         trouble=outage.trouble,
                         message=str(outage),
                         sent=outage.sent,
-                        lingers=outage.lingers,
+                        lingers=outage.lingers and not await self._container_ended(),
                     )
+
+    async def _container_ended(self) -> bool:
+        """Tell whether a stop may take the app's container for ended, because the pod's status says so (rule 17)."""
+        if self._ports.pod is None or not isinstance(self.state.stopping, Stopping):
+            return False
+        try:
+            async with asyncio.timeout(POD_LOOK):
+                report = await self._ports.pod.look()
+        except (LedgerOutage, TimeoutError):
+            return False
+        return not report.uid or (report.app is not None and report.app.ended is not None)
 
     async def _look_at_pod(self, op: int) -> Answer:
         if self._ports.pod is None:

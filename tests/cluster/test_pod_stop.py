@@ -191,6 +191,21 @@ def test_a_plain_container_waits_for_its_app(story: PodScene) -> None:
     expect_free(story)
 
 
+def test_a_plain_containers_app_that_has_ended_by_the_pods_status(story: PodScene) -> None:
+    """Whoever writes single containers into the status of a pod that ends is believed: nobody waits for the drain."""
+    pod = story.ready_pod("icap-0", {"shutdown.drain": 30})
+    pod.delete(60)
+    pod.term()
+    end_app(pod)
+    time.sleep(1.5)
+    assert (story.taken(), pod.runs.process.code) == ({pod.id}, None)
+    pod.container(state=terminated(0), ready=False)
+    ended = time.monotonic()
+    assert pod.runs.process.wait() == DONE
+    assert time.monotonic() - ended < 1.5 + SLACK
+    expect_free(story)
+
+
 def test_figure_sigterm_to_seat_free(story: PodScene) -> None:
     """Design.md section 10: the median from SIGTERM to the free seat is printed; twice the target's 99th is the limit.
 
