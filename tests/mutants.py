@@ -306,7 +306,7 @@ MUTANTS: Final = (
         "a closed REST port is the end of a plain container's app",
         "sidecar/core/settle.py",
         "        gone = now >= stopping.since + state.policy.drain\n",
-        "",
+        "        gone = True\n",
         (f"{RULES}/test_rule_18_the_stop.py",),
     ),
     Mutant(
