@@ -22,6 +22,8 @@ MINIMAL: dict[str, Any] = {
     "database": {"host": "postgres.example.com", "existingSecret": "icap-database"},
 }
 APIS = tuple(f"monitoring.coreos.com/v1/{kind}" for kind in ("PodMonitor", "ServiceMonitor", "PrometheusRule"))
+GROUP = "monitoring.coreos.com/v1"
+"""What most people tell `helm template`; a cluster tells it too, but never without a kind of it."""
 POD = "md-icapsrv-5d4b9c7f6c-"
 """How the pods of the Deployment are called, up to the last part."""
 
@@ -147,6 +149,8 @@ def test_every_selector_is_the_release_s(helm3: Helm, monitor: str, naming: str)
         ({"enabled": False, "rules": {"enabled": True}}, (), True),
         ({"rules": {"enabled": False}}, APIS, False),
         ({"rules": {"enabled": "auto"}}, (APIS[0],), False),
+        ({}, (GROUP,), True),
+        ({}, (GROUP, APIS[0]), False),
     ],
 )
 def test_rules_are_there_where_they_are_wanted_and_understood(
@@ -154,6 +158,34 @@ def test_rules_are_there_where_they_are_wanted_and_understood(
 ) -> None:
     """`auto` looks whether the cluster knows PrometheusRules, or goes with a monitor that was asked for in any case."""
     assert bool(of(render(helm3, monitoring, apis), "PrometheusRule")) is there
+
+
+@pytest.mark.parametrize(
+    ("monitoring", "apis", "made"),
+    [
+        ({}, (), []),
+        ({}, (GROUP,), ["PodMonitor"]),
+        ({}, APIS, ["PodMonitor"]),
+        ({}, (GROUP, *APIS), ["PodMonitor"]),
+        ({}, (APIS[1],), ["ServiceMonitor"]),
+        ({}, (GROUP, APIS[1]), ["ServiceMonitor"]),
+        ({}, (GROUP, APIS[2]), []),
+        ({"enabled": True}, (APIS[1],), ["ServiceMonitor"]),
+        ({"enabled": True}, (), ["PodMonitor"]),
+        ({"type": "service"}, (GROUP,), ["ServiceMonitor"]),
+        ({"type": "service"}, (APIS[0],), []),
+        ({"type": "pod"}, (APIS[1],), []),
+        ({"type": "annotations"}, (GROUP,), []),
+    ],
+)
+def test_the_monitor_is_of_a_kind_that_the_cluster_knows(
+    helm3: Helm, monitoring: dict[str, Any], apis: tuple[str, ...], made: list[str]
+) -> None:
+    """`auto` takes what is there; the group alone, as it is told to `helm template`, is all of its kinds."""
+    objects = render(helm3, monitoring, apis)
+    assert [it["kind"] for it in of(objects, "PodMonitor") + of(objects, "ServiceMonitor")] == made
+    if made:
+        assert job_of(objects)
 
 
 def test_rules_carry_the_labels_and_the_runbook_that_were_asked_for(helm3: Helm) -> None:
@@ -166,11 +198,11 @@ def test_rules_carry_the_labels_and_the_runbook_that_were_asked_for(helm3: Helm)
 
 
 def test_without_an_address_there_is_no_link_but_the_place(helm3: Helm) -> None:
-    """A path of this project is no URL: it stands where nobody makes a link of it."""
+    """Every alert has its `runbook_url` all the same, as it was agreed: the entry in the project's pages."""
     (rule,) = of(render(helm3, {}), "PrometheusRule")
     annotations = [one["annotations"] for one in rule["spec"]["groups"][0]["rules"]]
-    assert [it["runbook"] for it in annotations] == [f"docs/runbook.md#{name.lower()}" for name in promtool.rules()]
-    assert [it for it in annotations if "runbook_url" in it] == []
+    assert [it["runbook_url"] for it in annotations] == [f"docs/runbook.md#{name.lower()}" for name in promtool.rules()]
+    assert {name for it in annotations for name in it} == {"summary", "description", "runbook_url"}
 
 
 @pytest.mark.parametrize("length", [1, 36, 37, 43, 44, 53])

@@ -68,11 +68,25 @@
 {{- if and (include "icap.online" .) (or (eq (toString .Values.reclaimCronJob.enabled) "true") (and (eq (toString .Values.reclaimCronJob.enabled) "auto") (include "icap.canGoToZero" .))) }}true{{ end -}}
 {{- end -}}
 
+{{/*
+icap.knows (list root kind): whether there is this kind of the Prometheus operator's. A cluster names its kinds;
+`--api-versions monitoring.coreos.com/v1`, the usual way to render without one, names the group alone and means all.
+*/}}
+{{- define "icap.knows" -}}
+{{- $apis := (index . 0).Capabilities.APIVersions -}}{{- $group := "monitoring.coreos.com/v1" -}}
+{{- $kinds := list -}}
+{{- range $apis }}{{ if hasPrefix (printf "%s/" $group) . }}{{ $kinds = append $kinds . }}{{ end }}{{ end -}}
+{{- if ternary ($apis.Has $group) (has (printf "%s/%s" $group (index . 1)) $kinds) (empty $kinds) }}true{{ end -}}
+{{- end -}}
+
 {{/* pod, service, annotations, or nothing. */}}
 {{- define "icap.monitoring" -}}
 {{- $enabled := toString .Values.monitoring.enabled -}}
-{{- $type := eq .Values.monitoring.type "auto" | ternary "pod" .Values.monitoring.type -}}
-{{- $there := eq $type "service" | ternary "ServiceMonitor" "PodMonitor" | printf "monitoring.coreos.com/v1/%s" | .Capabilities.APIVersions.Has -}}
+{{- $type := .Values.monitoring.type -}}
+{{- $pod := include "icap.knows" (list . "PodMonitor") -}}
+{{- $service := include "icap.knows" (list . "ServiceMonitor") -}}
+{{- if eq $type "auto" }}{{ $type = ternary "service" "pod" (and (empty $pod) (not (empty $service))) }}{{ end -}}
+{{- $there := eq $type "service" | ternary $service $pod -}}
 {{- if or (eq $enabled "true") (and (eq $enabled "auto") (or $there (eq $type "annotations"))) }}{{ $type }}{{ end -}}
 {{- end -}}
 
