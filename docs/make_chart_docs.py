@@ -3,6 +3,7 @@
 One source, so that what is documented, what is accepted and what is the default cannot differ; a test fails when either
 is stale. A comment above a key tells its meaning; lines that begin with ``#:`` are YAML that adds to its JSON Schema.
 The schema is closed: a name that is not in ``values.yaml`` is an error of the user's, not a wish that nobody hears.
+And it is whole: Helm takes a key away whose value is null, so every name is required that does not allow null itself.
 Generators that exist (helm-docs, helm-schema) are programs of their own, of two makers, with two ways to write it down.
 
 Run ``python docs/make_chart_docs.py``.
@@ -100,11 +101,18 @@ def schema(values: tuple[Value, ...]) -> dict[str, Any]:
 
 
 def _closed(values: tuple[Value, ...]) -> dict[str, Any]:
+    names = {value.path.rpartition(".")[2]: value for value in values}
     return {
         "type": "object",
         "additionalProperties": False,
-        "properties": {value.path.rpartition(".")[2]: _one(value) for value in values},
+        "required": [name for name, value in names.items() if not _may_be_null(value)],
+        "properties": {name: _one(value) for name, value in names.items()},
     }
+
+
+def _may_be_null(value: Value) -> bool:
+    types = value.extra.get("type", ())
+    return "null" in types if isinstance(types, list) else value.default is None
 
 
 def _one(value: Value) -> dict[str, Any]:
