@@ -149,6 +149,7 @@ def _settings() -> dict[str, Any]:
         sections.setdefault(section, {})[short] = {
             "description": f"{setting.help} ({setting.kind.values}; default {setting.default or 'none'})",
             "type": ["string", "number", "boolean"],
+            **({"type": ["string", "array"], "items": {"type": "string"}} if "list of" in setting.kind.values else {}),
         }
     return {
         "type": "object",

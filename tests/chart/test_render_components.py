@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from tests.chart.conftest import obtain
 from tests.chart.helm import CHART
 from tests.chart.manifests import Manifest, environment, name
 from tests.chart.test_render import TESTED, manifest_of
@@ -102,6 +103,22 @@ def test_the_products_own_switches_reach_it() -> None:
     assert pods.container("md-icapsrv")["securityContext"]["runAsNonRoot"] is True
     assert "securityContext" not in good("replicas: 1").app.container("md-icapsrv")
     assert "securityContext" not in good("replicas: 1").app.spec
+
+
+def test_a_capability_more_drops_the_others_all_the_same() -> None:
+    """The user's security context is laid over the profile's map by map, and a false of theirs counts."""
+    given = "{capabilities: {add: [NET_BIND_SERVICE]}, seccompProfile: {type: Localhost, localhostProfile: p.json}"
+    app = f"app: {{securityProfile: restricted, securityContext: {given}, runAsNonRoot: false}}}}"
+    assert good(app).app.container("md-icapsrv")["securityContext"] == {
+        "allowPrivilegeEscalation": False,
+        "capabilities": {"add": ["NET_BIND_SERVICE"], "drop": ["ALL"]},
+        "runAsNonRoot": False,
+        "seccompProfile": {"type": "Localhost", "localhostProfile": "p.json"},
+    }
+    app = "app: {podSecurityContext: {seccompProfile: {localhostProfile: p.json}, runAsUser: 1000}}"
+    spec = Manifest(obtain(4).template(CHART / "ci" / "stand-in-values.yaml", values=app)).app.spec
+    assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault", "localhostProfile": "p.json"}
+    assert (spec["securityContext"]["runAsUser"], spec["securityContext"]["runAsGroup"]) == (1000, 65532)
 
 
 def test_a_strategy_that_surges_not() -> None:

@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from sidecar.cli.plan_file import read
-from tests.chart.manifests import environment, events, name, weight
+from tests.chart.conftest import obtain
+from tests.chart.helm import CHART
+from tests.chart.manifests import Manifest, environment, events, name, weight
 from tests.chart.rules import plan
 from tests.chart.test_render import CI, TESTED, manifest_of
 from tests.chart.test_render_components import of_ci
@@ -67,6 +69,15 @@ def test_former_keys_are_handed_over_one_a_line() -> None:
     """`previous` is the file that the sidecar reads."""
     given = of_ci("new-secrets").one("Secret")["stringData"]["mdicapsrv-license-key.previous"]
     assert given.splitlines() == ["FAKE-CI00-ONLY-NOT0-REAL-0000-OLD1", "FAKE-CI00-ONLY-NOT0-REAL-0000-OLD2"]
+
+
+def test_blanks_are_no_key() -> None:
+    """A file with nothing but a line's end, given by --set-file, overwrites no stored key: it is like no key at all."""
+    values = 'license: {key: " \\n"}\napp: {credentials: {user: operator, password: fake}}'
+    text = obtain(4).template(CHART / "ci" / "new-secrets-values.yaml", values=values, more=("--is-upgrade",))
+    given = Manifest(text).one("Secret")["stringData"]
+    assert "mdicapsrv-license-key.previous" in given
+    assert "mdicapsrv-license-key.value" not in given
 
 
 def test_without_anything_to_write_there_is_no_writer() -> None:

@@ -22,6 +22,24 @@ LOOKS_REAL: Final = "-".join(["ABCD"] * 7)
 WEAK: Final = "0123456789abcdef0123456789abcdef0123"
 
 
+THE_KEY_BY_ANOTHER_WAY: Final = {
+    "extraEnv": "extraEnv: [{name: MINE, valueFrom: {secretKeyRef: {name: icap-license, key: value}}}]",
+    "extraEnvFrom": "extraEnvFrom: [{secretRef: {name: icap-license}}]",
+    "extraVolumes": "extraVolumes: [{name: mine, projected: {sources: [{secret: {name: '{{ `icap` }}-license'}}]}}]",
+    "extraContainers": "extraContainers: [{name: c, image: i, envFrom: [{secretRef: {name: icap-license}}]}]",
+    "extraInitContainers": "extraInitContainers: [{name: c, image: i, envFrom: [{secretRef: {name: icap-license}}]}]",
+    "sidecar.extraEnv": "sidecar: {extraEnv: [{name: K, valueFrom: {secretKeyRef: {name: icap-license, key: value}}}]}",
+    "app.importPackage.existingSecret": "app: {importPackage: {existingSecret: icap-license}}",
+    "olms.existingSecret": "{mode: observe, olms: {existingSecret: icap-license}}",
+}
+"""Values by which the key would come to somebody else than the sidecar, or into an environment."""
+A_MOUNT: Final = {
+    "extraVolumeMounts": "extraVolumeMounts: [{{name: {}, mountPath: /x}}]",
+    "extraContainers": "extraContainers: [{{name: c, image: i, volumeMounts: [{{name: {}, mountPath: /x}}]}}]",
+    "extraInitContainers": "extraInitContainers: [{{name: c, image: i, volumeMounts: [{{name: {}, mountPath: /x}}]}}]",
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Case:
     """Values on top of the good ones, and words of the answer; ``kubernetes`` where it matters."""
@@ -46,6 +64,11 @@ CASES: Final = (
         "no key at all",
         "license: {existingSecret: ''}",
         ("There is no activation key", "Set license.key, or license.existingSecret", "mdicapsrv-license-key"),
+    ),
+    Case(
+        "blanks for a key",
+        'license: {existingSecret: "", key: " \\n"}',
+        ("There is no activation key",),
     ),
     Case("former keys and Secret", "license: {previous: [FAKE-KEY0]}", ("entry `previous` of your Secret",)),
     Case(
@@ -135,7 +158,8 @@ CASES: Final = (
         "{replicas: 2, persistence: {enabled: true, accessModes: [ReadWriteOncePod]}}",
         ("ReadWriteOncePod, but there can be several pods",),
     ),
-    Case("one port twice", "app: {ports: {icaps: 9480}}", ("Two ports of app.ports and sidecar.port are the same",)),
+    Case("one port twice", "app: {ports: {icaps: 9480}}", ("sidecar.port and app.ports.icaps are one port, 9480",)),
+    Case("a port of the app twice", "app: {ports: {rest: 1344}}", ("app.ports.icap and app.ports.rest are one port",)),
     Case("a label of the selector", "podLabels: {app: mine}", ("podLabels: the label app belongs to the chart",)),
     Case("a label of ours", "commonLabels: {helm.sh/chart: mine}", ("commonLabels: the label helm.sh/chart",)),
     Case(
@@ -216,7 +240,22 @@ CASES: Final = (
     Case(
         "a real key for the mock",
         f"{{mockActivation: {{enabled: true, standInApp: false}}, license: {{existingSecret: '', key: {LOOKS_REAL}}}}}",
-        ("a key that looks real", "the mock licenses nothing"),
+        ("a key that looks real in license.key", "the mock licenses nothing"),
+    ),
+    Case(
+        "a real former key for the mock",
+        "{mockActivation: {enabled: true, standInApp: false}, license: {existingSecret: '', key: FAKE-KEY0, "
+        f"previous: [{LOOKS_REAL}]}}}}",
+        ("a key that looks real in license.previous", "gives no real seat back"),
+    ),
+    *(
+        Case(f"the key's Secret by {where}", values, (f"{where} names the Secret icap-license", "a Secret of its own"))
+        for where, values in THE_KEY_BY_ANOTHER_WAY.items()
+    ),
+    *(
+        Case(f"{volume} by {where}", values.format(volume), (f"{where} mounts {volume}", "for the sidecar alone"))
+        for volume in ("license-key", "license-sidecar-token", "app-api-key")
+        for where, values in A_MOUNT.items()
     ),
     Case(
         "taking over under other names",
@@ -314,6 +353,10 @@ def test_all_faults_are_told_at_once() -> None:
         "{replicas: null, license: {seats: 1}}",
         "{mode: observe, replicas: 10, license: {seats: 1}}",
         "sidecar: {mode: auto}",
+        "sidecar: {extraVolumeMounts: [{name: mine, mountPath: /x}]}",
+        "extraVolumes: [{name: mine, secret: {secretName: icap-other}}, {name: e, emptyDir: {}}]",
+        "{extraEnv: [{name: A, value: icap-license}], extraEnvFrom: [{configMapRef: {name: icap-license}}]}",
+        "extraContainers: [{name: c, image: i, volumeMounts: [{name: mine, mountPath: /x}]}]",
         "monitoring: {enabled: true, labels: {app: prometheus, app.kubernetes.io/part-of: prometheus}}",
         "{commonLabels: {team: a}, service: {labels: {team: b}}, hooks: {podLabels: {team: c}}}",
         "{commonAnnotations: {team: a}, hooks: {podAnnotations: {team: c}}, monitoring: {dashboard: {enabled: true}}}",

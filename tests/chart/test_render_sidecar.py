@@ -68,13 +68,16 @@ def test_the_sidecar_understands_its_environment(values: Path, kubernetes: str, 
 
 
 def test_settings_reach_the_sidecar_as_they_were_written() -> None:
-    """Large numbers stay numbers, booleans words; the chart's own log format can be changed."""
-    settings = "{reclaim: {rate: 1000000, enabled: false}, heartbeat: {grace: 48h}, log: {format: text}}"
+    """Large numbers stay numbers, booleans words, lists lists; the chart's own log format can be changed."""
+    lists = "readiness: {require: [license, engines]}"
+    others = "reclaim: {rate: 1000000, enabled: false}, heartbeat: {grace: 48h}, log: {format: text}"
+    settings = f"{{{others}, {lists}}}"
     variables = environment(good(f"sidecar: {{settings: {settings}}}").app.container("license-sidecar"))
     assert variables["LICENSE_SIDECAR_RECLAIM_RATE"] == "1000000"
     assert variables["LICENSE_SIDECAR_RECLAIM_ENABLED"] == "false"
     assert variables["LICENSE_SIDECAR_HEARTBEAT_GRACE"] == "48h"
     assert variables["LICENSE_SIDECAR_LOG_FORMAT"] == "text"
+    assert variables["LICENSE_SIDECAR_READINESS_REQUIRE"] == "license,engines"
 
 
 @pytest.mark.parametrize(

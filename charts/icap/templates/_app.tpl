@@ -17,6 +17,18 @@ IFS= read -r -t 5 -n 1 -u 3 byte
 (( $? <= 128 )) || { echo "the REST port does not answer"; exit 1; }
 {{- end -}}
 
+{{/* icap.lay (list below above): puts above into below, map by map; one by one, for merge takes a false of the user's for nothing. */}}
+{{- define "icap.lay" -}}
+{{- $below := index . 0 -}}
+{{- range $name, $value := index . 1 -}}
+{{- if and (kindIs "map" $value) (kindIs "map" (get $below $name)) -}}
+{{- include "icap.lay" (list (get $below $name) $value) -}}
+{{- else -}}
+{{- $_ := set $below $name $value -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
 {{- define "icap.appSecurity" -}}
 {{- $profile := dict -}}
 {{- if include "icap.standIn" . -}}
@@ -24,15 +36,14 @@ IFS= read -r -t 5 -n 1 -u 3 byte
 {{- else if eq .Values.app.securityProfile "restricted" -}}
 {{- $profile = dict "allowPrivilegeEscalation" false "runAsNonRoot" true "capabilities" (dict "drop" (list "ALL")) "seccompProfile" (dict "type" "RuntimeDefault") -}}
 {{- end -}}
-{{- /* One by one: merge takes a false of the user's for nothing. */ -}}
-{{- range $name, $value := .Values.app.securityContext }}{{ $_ := set $profile $name $value }}{{ end -}}
+{{- include "icap.lay" (list $profile .Values.app.securityContext) -}}
 {{- if $profile }}{{ toYaml $profile }}{{ end -}}
 {{- end -}}
 
 {{- define "icap.appPodSecurity" -}}
 {{- $security := dict -}}
 {{- if include "icap.standIn" . }}{{ $security = include "icap.podSecurity" . | fromYaml }}{{ end -}}
-{{- range $name, $value := .Values.app.podSecurityContext }}{{ $_ := set $security $name $value }}{{ end -}}
+{{- include "icap.lay" (list $security .Values.app.podSecurityContext) -}}
 {{- if $security }}{{ toYaml $security }}{{ end -}}
 {{- end -}}
 

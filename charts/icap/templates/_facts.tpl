@@ -115,7 +115,7 @@ icap.knows (list root kind): whether there is this kind of the Prometheus operat
 {{- with .Values.app.credentials.user }}{{ $_ := set $given (printf "%s.user" (include "icap.credentialsSecret" $)) . }}{{ end -}}
 {{- with .Values.app.credentials.password }}{{ $_ := set $given (printf "%s.password" (include "icap.credentialsSecret" $)) . }}{{ end -}}
 {{- if include "icap.online" . -}}
-{{- with .Values.license.key }}{{ $_ := set $given (printf "%s.value" (include "icap.licenseSecret" $)) (trim .) }}{{ end -}}
+{{- with trim .Values.license.key }}{{ $_ := set $given (printf "%s.value" (include "icap.licenseSecret" $)) . }}{{ end -}}
 {{- with .Values.license.previous }}{{ $_ := set $given (printf "%s.previous" (include "icap.licenseSecret" $)) (join "\n" .) }}{{ end -}}
 {{- end -}}
 {{- if include "icap.hasDatabase" . -}}
@@ -136,9 +136,10 @@ icap.knows (list root kind): whether there is this kind of the Prometheus operat
 
 {{- define "icap.trustsCertificates" -}}{{ with .Values.app.trustCertificates }}{{ if or .files .existingConfigMap }}true{{ end }}{{ end }}{{- end -}}
 
-{{/* icap.scalar VALUE: as text; Helm reads every number as a float, and 1000000 would become 1e+06. */}}
+{{/* icap.scalar VALUE: as text, a list by commas; Helm reads every number as a float, and 1000000 would become 1e+06. */}}
 {{- define "icap.scalar" -}}
-{{- if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
+{{- if kindIs "slice" . }}{{ join "," . }}
+{{- else if and (kindIs "float64" .) (eq . (floor .)) }}{{ int64 . }}{{ else }}{{ . }}{{ end -}}
 {{- end -}}
 
 {{/* Of an address with or without a scheme: host and port without what else stands there, the host, and the port that is meant. */}}

@@ -5,6 +5,7 @@
 {{- $faults := list -}}
 {{- $standIn := include "icap.standIn" . -}}
 {{- $online := include "icap.online" . -}}
+{{- $key := trim $v.license.key -}}
 
 {{- if not (or $v.acceptEula $standIn) -}}
 {{- $faults = append $faults "acceptEula is false: ICAP Server starts only if you accept the vendor's licence agreement. Read it and set acceptEula: true." -}}
@@ -22,11 +23,11 @@
 
 {{- /* the key */ -}}
 {{- if $online -}}
-{{- if contains "SET_LICENSE_KEY_HERE" $v.license.key -}}
+{{- if contains "SET_LICENSE_KEY_HERE" $key -}}
 {{- $faults = append $faults "license.key is a placeholder. Put your activation key there, or leave it out in an upgrade: the stored one stays." -}}
-{{- else if and $v.license.key $v.license.existingSecret -}}
+{{- else if and $key $v.license.existingSecret -}}
 {{- $faults = append $faults "license.key and license.existingSecret are both set. A Secret of your own is never written to: put the key into it and leave license.key out." -}}
-{{- else if and .Release.IsInstall (not $v.license.key) (not $v.license.existingSecret) -}}
+{{- else if and .Release.IsInstall (not $key) (not $v.license.existingSecret) -}}
 {{- $faults = append $faults "There is no activation key. Set license.key, or license.existingSecret to a Secret that holds it in `value` (also one that an earlier release left: mdicapsrv-license-key)." -}}
 {{- end -}}
 {{- if and $v.license.previous $v.license.existingSecret -}}
@@ -119,13 +120,17 @@
 {{- end -}}
 
 {{- /* ports, labels, environment */ -}}
-{{- $ports := list -}}
+{{- $ports := dict (int $v.sidecar.port | toString) (list "sidecar.port") -}}
 {{- range $name, $port := $v.app.ports -}}
-{{- if or (not (hasPrefix "nginx" $name)) $v.app.nginx.enabled -}}{{- $ports = append $ports (int $port) -}}{{- end -}}
+{{- if or (not (hasPrefix "nginx" $name)) $v.app.nginx.enabled -}}
+{{- $port = int $port | toString -}}
+{{- $_ := set $ports $port (append (get $ports $port | default list) (printf "app.ports.%s" $name)) -}}
 {{- end -}}
-{{- $ports = append $ports (int $v.sidecar.port) -}}
-{{- if ne (len $ports) (len (uniq $ports)) -}}
-{{- $faults = append $faults "Two ports of app.ports and sidecar.port are the same. All containers of a pod share its ports." -}}
+{{- end -}}
+{{- range $port, $places := $ports -}}
+{{- if gt (len $places) 1 -}}
+{{- $faults = append $faults (printf "%s are one port, %s. All containers of a pod share its ports: choose another." (join " and " $places) $port) -}}
+{{- end -}}
 {{- end -}}
 {{- $ours := list "app.kubernetes.io/name" "app.kubernetes.io/instance" "app.kubernetes.io/component" "app.kubernetes.io/version" "app.kubernetes.io/managed-by" "helm.sh/chart" -}}
 {{- $places := dict "commonLabels" $v.commonLabels "podLabels" $v.podLabels "service.labels" $v.service.labels "hooks.podLabels" $v.hooks.podLabels "monitoring.labels" $v.monitoring.labels "monitoring.rules.labels" $v.monitoring.rules.labels "monitoring.dashboard.labels" $v.monitoring.dashboard.labels -}}
@@ -146,6 +151,23 @@
 {{- $faults = append $faults (printf "%s: %s would make the app license itself beside the sidecar, and seats leak. Leave it out; activation.route: app is the supported way." $where $name) -}}
 {{- else if has $name $own -}}
 {{- $faults = append $faults (printf "%s: %s is set by the chart. Use the value that is for it." $where $name) -}}
+{{- end -}}
+{{- end -}}
+{{- end -}}
+
+{{- /* what is the sidecar's alone, however it is asked for */ -}}
+{{- $secret := include "icap.licenseSecret" . -}}
+{{- $asking := dict "extraEnv" $v.extraEnv "extraEnvFrom" $v.extraEnvFrom "extraVolumes" $v.extraVolumes "extraVolumeMounts" (list (dict "volumeMounts" $v.extraVolumeMounts)) "extraContainers" $v.extraContainers "extraInitContainers" $v.extraInitContainers "sidecar.extraEnv" $v.sidecar.extraEnv "app.importPackage.existingSecret" (list (dict "secretName" $v.app.importPackage.existingSecret)) "olms.existingSecret" (list (dict "secretName" $v.olms.existingSecret)) -}}
+{{- range $where, $items := $asking -}}
+{{- $items = tpl (toYaml $items) $ | fromYamlArray -}}
+{{- if has $secret (include "icap.secretsIn" $items | splitList "\n") -}}
+{{- $faults = append $faults (printf "%s names the Secret %s, which holds the activation key: it is for the sidecar alone, and a file there. Keep what else you need in a Secret of its own." $where $secret) -}}
+{{- end -}}
+{{- range $items -}}
+{{- range (kindIs "map" . | ternary . (dict)).volumeMounts -}}
+{{- if has .name (list "license-key" "license-sidecar-token" "app-api-key") -}}
+{{- $faults = append $faults (printf "%s mounts %s: this volume holds a secret of the sidecar's and is for the sidecar alone. Name a volume of your own (extraVolumes)." $where .name) -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 {{- end -}}
@@ -220,8 +242,12 @@
 {{- if ne $v.activation.url "https://activation.dl.opswat.com" -}}
 {{- $faults = append $faults "mockActivation.enabled and activation.url are both set. The mock has an address of its own: leave activation.url out." -}}
 {{- end -}}
-{{- if and (not $standIn) (regexMatch "^[0-9A-Za-z]{4}(-[0-9A-Za-z]{4}){6,7}$" (trim $v.license.key)) (not (regexMatch "^(FAKE|MOCK|TEST|DEMO)-" $v.license.key)) -}}
-{{- $faults = append $faults "mockActivation.enabled with the vendor's image and a key that looks real: the mock licenses nothing. Switch the mock off, or use a made-up key (FAKE-...)." -}}
+{{- range $where, $keys := dict "license.key" (list $key) "license.previous" $v.license.previous -}}
+{{- range $keys -}}
+{{- if and (not $standIn) (regexMatch "^[0-9A-Za-z]{4}(-[0-9A-Za-z]{4}){6,7}$" (trim .)) (not (regexMatch "^(FAKE|MOCK|TEST|DEMO)-" (trim .))) -}}
+{{- $faults = append $faults (printf "mockActivation.enabled with the vendor's image and a key that looks real in %s: the mock licenses nothing and gives no real seat back. Switch the mock off, or use a made-up key (FAKE-...)." $where) -}}
+{{- end -}}
+{{- end -}}
 {{- end -}}
 {{- end -}}
 
@@ -236,6 +262,19 @@
 {{- end -}}
 
 {{- join "\n" $faults -}}
+{{- end -}}
+
+{{/* icap.secretsIn ANYTHING: the names of Secrets in it, one per line, wherever a pod may name one. */}}
+{{- define "icap.secretsIn" -}}
+{{- if kindIs "slice" . }}{{ range . }}{{ include "icap.secretsIn" . }}{{ end }}
+{{- else if kindIs "map" . }}
+{{- range $key, $value := . }}
+{{- if eq $key "secretName" }}{{ printf "%v\n" $value }}
+{{- else if and (has $key (list "secret" "secretRef" "secretKeyRef")) (kindIs "map" $value) }}{{ printf "%v\n" (get $value "name") }}
+{{- end }}
+{{- include "icap.secretsIn" $value }}
+{{- end }}
+{{- end }}
 {{- end -}}
 
 {{- define "icap.validate" -}}
