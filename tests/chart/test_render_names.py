@@ -33,7 +33,7 @@ app:
   auditDataRetention: NAME
   confJson: NAME
   ignition: {existingSecret: NAME, key: NAME}
-  importPackage: {existingSecret: NAME, mountPath: "/a b: c", env: {EXAMPLE: NAME}, secretEnv: {FURTHER: NAME}}
+  importPackage: {existingSecret: "7654321", mountPath: "/a b: c", env: {EXAMPLE: NAME}, secretEnv: {FURTHER: NAME}}
   trustCertificates: {files: {NAME: NAME}, existingConfigMap: NAME, mountPath: "/d e: f"}
 sidecar: {extraEnv: [{name: EXAMPLE, value: NAME}]}
 replicas: 0
