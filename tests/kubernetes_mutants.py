@@ -12,6 +12,7 @@ STOP: Final = f"{RULES}/test_rule_18_the_stop.py"
 MODEL: Final = "tests/model/test_pod_model.py"
 PODS: Final = "tests/unit/adapters/test_pods.py"
 LEASE: Final = "tests/unit/adapters/test_lease_record.py"
+LEASES: Final = "tests/unit/adapters/test_lease_ledger.py"
 API: Final = "tests/unit/adapters/test_kubernetes_api.py"
 WATCH: Final = "tests/unit/adapters/test_kubernetes_watch.py"
 PATIENCE: Final = "tests/unit/test_patience.py"
@@ -253,6 +254,22 @@ KUBERNETES_MUTANTS: Final = (
         'meta |= {"uid": uid, "resourceVersion": version}',
         'meta |= {"uid": uid}',
         (LEASE,),
+    ),
+    Mutant(
+        "NO_THEFT",
+        "a damaged Lease that a backup brought back is taken for ours",
+        "sidecar/adapters/lease_record.py",
+        "if own != uid and (uid or not named):",
+        "if own != uid and not named:",
+        (LEASES,),
+    ),
+    Mutant(
+        "NO_THEFT",
+        "a damaged Lease that names nobody is taken for ours",
+        "sidecar/adapters/lease_record.py",
+        "if own != uid and (uid or not named):",
+        "if own != uid and uid:",
+        (LEASES,),
     ),
     # --- the API server
     Mutant(

@@ -15,7 +15,7 @@ from typing import Final
 
 from sidecar.adapters import kubernetes_watch as watches
 from sidecar.adapters.kubernetes_api import ApiError, Json, KubernetesApi, Trouble, collection, single
-from sidecar.adapters.lease_record import SELECTOR, Unreadable, decode, encode, split
+from sidecar.adapters.lease_record import SELECTOR, Unreadable, decode, encode, mended, split
 from sidecar.core.records import Listing, SeatRecord, Stored, Stray
 from sidecar.errors import Conflict, LedgerOutage
 from sidecar.ports import Observer
@@ -47,13 +47,8 @@ class LeaseLedger:
 
     async def read(self, name: str) -> Stored | None:
         """Return one record, or None. A Lease of that name that is no record is an outage: it must not be replaced."""
-        try:
-            reply = await self._api.get(self._single(name))
-        except ApiError as error:
-            if error.trouble is Trouble.NOT_FOUND:
-                return None
-            raise error.outage() from error
-        return self._decoded(reply.body)
+        lease = await self._get(name)
+        return None if lease is None else self._decoded(lease)
 
     async def create(self, record: SeatRecord) -> Stored:
         """Write a record that must not exist yet. Raises ``Conflict``."""
@@ -63,7 +58,7 @@ class LeaseLedger:
         except ApiError as error:
             if error.trouble is not Trouble.CONFLICT:
                 raise error.outage() from error
-            raise Conflict(record.identity.name, await self.read(record.identity.name)) from error
+            raise Conflict(record.identity.name, await self._current(record, uid="")) from error
         return self._decoded(reply.body)
 
     async def replace(self, expected: Stored, record: SeatRecord) -> Stored:
@@ -110,19 +105,47 @@ class LeaseLedger:
     def _single(self, name: str) -> str:
         return single(GROUP, self._namespace, "leases", name)
 
+    async def _get(self, name: str) -> Json | None:
+        try:
+            return (await self._api.get(self._single(name))).body
+        except ApiError as error:
+            if error.trouble is Trouble.NOT_FOUND:
+                return None
+            raise error.outage() from error
+
+    async def _current(self, record: SeatRecord, *, uid: str) -> Stored | None:
+        """Return what stands where this record was to be written; ``uid``: the Lease's own, empty for a new one.
+
+        Our own Lease that somebody damaged is shown as our record: its owner writes it again by compare-and-swap. Told
+        as an outage, a living pod's seat would have had no record for ever, and leaked with the pod.
+        """
+        lease = await self._get(record.identity.name)
+        if lease is None:
+            return None
+        try:
+            return decode(lease)
+        except Unreadable as fault:
+            own = mended(lease, record, uid=uid)
+            if own is None:
+                raise self._in_the_way(lease, fault) from fault
+            return own
+
     def _decoded(self, lease: Json) -> Stored:
         try:
             return decode(lease)
         except Unreadable as fault:
-            text = f"the Lease {self._namespace}/{_name(lease)} is in the way of a seat record: {fault}"
-            raise LedgerOutage(text, lasting=True) from fault
+            raise self._in_the_way(lease, fault) from fault
+
+    def _in_the_way(self, lease: Json, fault: Unreadable) -> LedgerOutage:
+        text = f"the Lease {self._namespace}/{_name(lease)} is in the way of a seat record: {fault}"
+        return LedgerOutage(text, lasting=True)
 
     async def _lost(self, expected: Stored, error: ApiError) -> Conflict | LedgerOutage:
         """Return what a write that was refused means; the uid among the preconditions makes 409 of a new Lease too."""
         if error.trouble not in _CHANGED:
             return error.outage()
         try:
-            return Conflict(expected.name, await self.read(expected.name))
+            return Conflict(expected.name, await self._current(expected.record, uid=split(expected.version)[0]))
         except LedgerOutage as outage:
             return outage
 

@@ -11,6 +11,7 @@ import json
 import math
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, Final
@@ -123,7 +124,6 @@ def decode(lease: Json) -> Stored:
         phase = Phase(str(labels.get(PHASE)))
     except ValueError as error:
         raise Unreadable(f"the label {PHASE} is no phase that this version knows") from error
-    writes = note("writes")
     pod, owner_uid = _owner(note, spec.get(_HOLDER))
     stored = Stored(
         record=SeatRecord(
@@ -147,13 +147,40 @@ def decode(lease: Json) -> Stored:
         version=join(
             uid,
             version,
-            int(writes) if writes.isascii() and writes.isdecimal() and len(writes) <= _MOST_DIGITS else 0,
+            _count(note("writes")),
             _others(lease),
         ),
     )
     if stored.name != meta.get("name"):
         raise Unreadable("it holds the record of another seat: was it copied or renamed?")
     return stored
+
+
+def mended(lease: Json, record: SeatRecord, *, uid: str) -> Stored | None:
+    """Return our own record under the version of a Lease that somebody damaged; None if it is not certainly ours.
+
+    ``uid``: of the Lease that we wrote. Empty if that is not known (the sidecar was restarted): then it must name the
+    record's owner. What it says of a request or a claim under way is believed: that errs on the safe side.
+    """
+    try:
+        meta, spec = _mapping(lease, "metadata"), _mapping(lease, "spec")
+        notes, others = _mapping(meta, "annotations"), _others(lease)
+    except Unreadable:
+        return None
+    own, version = str(meta.get("uid") or ""), str(meta.get("resourceVersion") or "")
+    named = record.owner.uid != "" and record.owner.uid in (notes.get(f"{PREFIX}pod-uid"), spec.get(_HOLDER))
+    if not own or not version or "/" in own + version or meta.get("deletionTimestamp"):
+        return None
+    if own != uid and (uid or not named):
+        return None
+
+    def note(name: str) -> str:
+        value = notes.get(PREFIX + name, "")
+        return value if isinstance(value, str) and len(value) <= _LONGEST else ""
+
+    claim = Claim(note("claimed-by"), _number(note("claimed-at"))) if note("claimed-by") else record.claim
+    found = replace(record, open=record.open or note("open") == "true", claim=claim)
+    return Stored(found, join(own, version, _count(note("writes")), others))
 
 
 def join(uid: str, version: str, writes: int, others: str = "") -> str:
@@ -232,6 +259,10 @@ def _mapping(content: Json, field: str) -> Json:
     if not isinstance(value, dict):
         raise Unreadable(f"`{field}` is no mapping")
     return value
+
+
+def _count(text: str) -> int:
+    return int(text) if text.isascii() and text.isdecimal() and len(text) <= _MOST_DIGITS else 0
 
 
 def _seconds(at: float) -> str:

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from sidecar.adapters.lease_record import PREFIX
+from sidecar.adapters.lease_record import MARKS, PHASE, PREFIX
 from sidecar.core.records import Owner
 from tests.cluster.roles import Right
 from tests.cluster.stories.scene import Pod, PodScene
@@ -81,6 +81,76 @@ def test_NO_THEFT_an_edited_record_takes_no_living_pods_seat(story: PodScene, ed
     )
     assert story.asked("deactivation") == 0
     story.until_ready(pod.runs)
+
+
+def note(name: str, value: str | None) -> dict[str, object]:
+    """Return the patch that changes one annotation, or removes it."""
+    return {"metadata": {"annotations": {f"{PREFIX}{name}": value}}}
+
+
+def label(name: str, value: str | None) -> dict[str, object]:
+    """Return the patch that changes one label, or removes it."""
+    return {"metadata": {"labels": {name: value}}}
+
+
+DAMAGES: dict[str, dict[str, object]] = {
+    **{f"another {it}": note(it, "9") for it in ("deployment-id", "server", "key-fingerprint", "format", "self")},
+    **{f"no {it}": note(it, None) for it in ("deployment-id", "server", "key-fingerprint", "format")},
+    **{f"another {it}": label(it, "other") for it in (PHASE, *MARKS)},
+    **{f"no {it}": label(it, None) for it in (PHASE, *MARKS)},
+    "no annotations": {"metadata": {"annotations": None}},
+    "no labels": {"metadata": {"labels": None}},
+}
+"""What makes a Lease no seat record any more."""
+
+
+def content(story: PodScene, name: str) -> dict[str, object]:
+    """Return all of a Lease that does not change with each renewal."""
+    lease = story.admin.get("leases", name, story.namespace)
+    changes = (f"{PREFIX}writes", f"{PREFIX}open", f"{PREFIX}self")
+    notes = {it: value for it, value in lease["metadata"].get("annotations", {}).items() if it not in changes}
+    return {"labels": lease["metadata"].get("labels"), "notes": notes, "holder": lease["spec"].get("holderIdentity")}
+
+
+def test_NO_LEAK_a_living_pod_mends_its_damaged_record(story: PodScene) -> None:  # noqa: N802
+    """Whatever single thing somebody changes or removes: within a renewal or two it is the record that it was."""
+    pod = story.ready_pod("icap-0", QUICK)
+    name = story.records()[pod.id]["name"]
+    whole = content(story, name)
+    for damage, patch in DAMAGES.items():
+        story.admin.patch("leases", name, patch, story.namespace)
+        until(f"the end of: {damage}", lambda: content(story, name) == whole, story=story.story)
+    until("a ready state", lambda: pod.runs.stage() == "active", story=story.story)
+    assert (story.taken(), story.asked("deactivation")) == ({pod.id}, 0)
+
+
+@pytest.mark.parametrize("damage", ["another format", "another self", "no labels"])
+def test_NO_LEAK_a_restarted_sidecar_mends_its_damaged_record(story: PodScene, damage: str) -> None:  # noqa: N802
+    """It remembers nothing and the list shows a stray: the Lease under its seat's name still names its pod."""
+    pod = story.ready_pod("icap-0", QUICK)
+    name = story.records()[pod.id]["name"]
+    whole = content(story, name)
+    pod.runs.process.end()
+    story.admin.patch("leases", name, DAMAGES[damage], story.namespace)
+    story.until_ready(pod.start(QUICK))
+    until("the record as it was", lambda: content(story, name) == whole, story=story.story)
+    story.expect_one_seat(pod.runs, pod.app)  # type: ignore[arg-type]
+    assert story.asked("deactivation") == 0
+
+
+@pytest.mark.parametrize("damage", ["another deployment-id", "no annotations", "no labels"])
+def test_NO_LEAK_a_pod_that_ends_erases_its_damaged_record(story: PodScene, damage: str) -> None:  # noqa: N802
+    """Damaged just before the end, so that no renewal mends it: the seat is free, and nothing is left."""
+    pod = story.ready_pod("icap-0", QUICK)
+    pod.delete(30)
+    until("the deletion to be seen", lambda: pod.runs.status()["pod"]["deleting"], story=story.story)
+    pod.runs.process.signal(signal.SIGSTOP)
+    story.admin.patch("leases", story.records()[pod.id]["name"], DAMAGES[damage], story.namespace)
+    pod.app.process.end()  # type: ignore[union-attr]
+    pod.term()
+    pod.runs.process.signal(signal.SIGCONT)
+    assert pod.runs.process.wait() == 0
+    assert (story.taken(), story.leases()) == (set(), [])
 
 
 def test_a_record_that_no_pod_can_have_stops_no_scan(story: PodScene) -> None:

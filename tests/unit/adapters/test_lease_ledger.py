@@ -14,7 +14,7 @@ from aiohttp import web
 
 from sidecar.adapters.lease_ledger import LeaseLedger
 from sidecar.adapters.lease_record import encode
-from sidecar.core.records import Listing, Phase
+from sidecar.core.records import Claim, Listing, Phase
 from sidecar.errors import Conflict, LedgerOutage
 from sidecar.patience import PatientLedger
 from tests.contract.seats import seat
@@ -136,6 +136,7 @@ async def test_a_stray_in_the_way_is_an_outage_that_lasts(tls: Tls, tmp_path: Pa
     name = seat().identity.name
     lease = encode(seat(), "icap", lease=60.0, over=None)
     lease["metadata"]["annotations"] = {}
+    lease["spec"]["holderIdentity"] = "somebody"
     leases.put(lease)
     async with ledger(leases, tls, tmp_path) as (it, _):
         listing = await it.list()
@@ -147,6 +148,73 @@ async def test_a_stray_in_the_way_is_an_outage_that_lasts(tls: Tls, tmp_path: Pa
         leases.refuse = [(409, {})]
         with pytest.raises(LedgerOutage, match="in the way"):
             await it.create(seat())
+
+
+async def test_our_own_lease_that_somebody_damaged_is_shown_as_our_record(tls: Tls, tmp_path: Path) -> None:
+    """Under the Lease's new version, so that its owner can write it again, or erase it."""
+    leases = Leases()
+    async with ledger(leases, tls, tmp_path) as (it, _):
+        first = await it.create(seat(open=False))
+        lease = leases.held[first.name]
+        note = {"license-sidecar/claimed-by": "peer", "license-sidecar/open": "true", "license-sidecar/writes": "7"}
+        leases.put({**lease, "metadata": {**lease["metadata"], "labels": {}, "annotations": note}})
+        for call in (lambda: it.replace(first, seat(phase=Phase.ACTIVE)), lambda: it.erase(first)):
+            leases.refuse = [(409, {})]
+            with pytest.raises(Conflict) as caught:
+                await call()
+            current = caught.value.current
+            assert current is not None
+            assert current.record == seat(open=True, claim=Claim("peer", 0.0)), "what may be under way is believed"
+            assert current.version == f"{leases.held[first.name]['metadata']['uid']}/2/7"
+        with pytest.raises(LedgerOutage, match="in the way"):
+            await it.read(first.name)
+        again = await it.replace(current, seat(phase=Phase.ACTIVE))
+        assert await it.read(first.name) == again
+
+
+@pytest.mark.parametrize(
+    "change",
+    [{"uid": "another"}, {"deletionTimestamp": "2026-01-01T00:00:00Z"}, {"uid": ""}, {"labels": "odd"}],
+    ids=["another Lease", "being deleted", "without a uid", "no mapping"],
+)
+async def test_a_damaged_lease_that_is_not_certainly_ours_stays_in_the_way(
+    change: dict[str, Any], tls: Tls, tmp_path: Path
+) -> None:
+    """One that a backup brought back, or that may vanish at any moment: a person has to look."""
+    leases = Leases()
+    async with ledger(leases, tls, tmp_path) as (it, _):
+        first = await it.create(seat())
+        lease = leases.held[first.name]
+        leases.put({**lease, "metadata": {**lease["metadata"], "annotations": {}, **change}})
+        for call in (lambda: it.replace(first, seat(phase=Phase.ACTIVE)), lambda: it.erase(first)):
+            leases.refuse = [(409, {})]
+            with pytest.raises(LedgerOutage):
+                await call()
+
+
+@pytest.mark.parametrize(
+    ("holder", "note", "ours"),
+    [(seat().owner.uid, "", True), ("", seat().owner.uid, True), ("peer", "peer", False), ("", "", False)],
+    ids=["the holder", "the annotation", "another pod", "nobody"],
+)
+async def test_a_damaged_lease_in_the_way_of_a_new_record_is_ours_if_it_names_us(
+    holder: str, note: str, ours: bool, tls: Tls, tmp_path: Path
+) -> None:
+    """A restarted sidecar remembers no uid: whose Lease it is, the Lease must say."""
+    leases = Leases()
+    lease = encode(seat(), "icap", lease=60.0, over=None)
+    lease["metadata"]["annotations"] = {"license-sidecar/pod-uid": note}
+    lease["spec"]["holderIdentity"] = holder
+    leases.put(lease)
+    async with ledger(leases, tls, tmp_path) as (it, _):
+        leases.refuse = [(409, {})]
+        with pytest.raises(Conflict if ours else LedgerOutage) as caught:
+            await it.create(seat())
+        if isinstance(caught.value, Conflict):
+            current = caught.value.current
+            assert current is not None
+            assert current.record == seat()
+            assert (await it.replace(current, seat(open=False))).record.open is False
 
 
 async def test_another_seats_record_is_a_bug(tls: Tls, tmp_path: Path) -> None:
