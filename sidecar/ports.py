@@ -185,6 +185,9 @@ class Observer(Protocol):
     def scan_failed(self, message: str) -> None:
         """Take note of a scan that could not be finished."""
 
+    def left_alone(self, found: Mapping[str, str]) -> None:
+        """Take note of all that a scan left alone because nobody here can judge it: the reason of each, by its name."""
+
     def reclaimed(self, record: SeatRecord, result: ReclaimResult, why: str) -> None:
         """Take note of an attempt to reclaim somebody else's seat."""
 

@@ -238,6 +238,7 @@ class Reclaimer:
         self.releaser.forget(it.name for it in listing.records)
         if seen_here:
             self._report(judged)
+            self._observer.left_alone(self._left_alone(judged, listing.strays))
         else:  # what such a look finds is worth nothing, and somebody should be told
             self._observer.scan_failed("our own instance cannot be seen, so nothing of others can be proven")
         return Scan(tuple(judged), listing.strays)
@@ -296,6 +297,22 @@ class Reclaimer:
                 self._unknown_keys.add(it.stored.name)
                 self._observer.reclaimed(it.stored.record, ReclaimResult.UNKNOWN_KEY, it.judgement.why)
         self._observer.scanned(phases, orphans)
+
+    def _left_alone(self, judged: Iterable[Judged], strays: Iterable[Stray]) -> dict[str, str]:
+        """Return what nobody here can judge, so that a running sidecar tells of it too (design.md section 6).
+
+        Not the unknown keys and the IDs never seen of those who live: that is how others work, and no trouble. Nor the
+        orphans under an unknown key, which are told as such.
+        """
+        left = {it.name: it.fault for it in strays}
+        for it in judged:
+            record, verdict, standing = it.stored.record, it.judgement.verdict, it.owner.standing
+            if record.owner.uid == self._rules.uid or standing is Standing.LIVE:
+                continue
+            if verdict is Verdict.REPORT or (verdict is Verdict.UNKNOWN_KEY and standing is Standing.UNPROVEN):
+                seat = record.identity.deployment_id or "no deployment ID"
+                left[it.stored.name] = f"the seat of {record.owner.pod} ({seat}): {it.judgement.why}"
+        return left
 
     # --- reclaiming ---------------------------------------------------------------------------------------------------
 

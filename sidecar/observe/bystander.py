@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from sidecar.core.commands import Notice
 from sidecar.core.records import Phase, SeatRecord
 from sidecar.core.state import State
@@ -34,6 +36,11 @@ class Bystander:
         """Pass a failed scan on."""
         if self._narrator is not None:
             self._narrator.scan_failed(message)
+
+    def left_alone(self, found: Mapping[str, str]) -> None:
+        """Pass on what a scan left alone."""
+        if self._narrator is not None:
+            self._narrator.left_alone(found)
 
     def reclaimed(self, record: SeatRecord, result: ReclaimResult, why: str) -> None:
         """Pass an attempt on."""

@@ -6,7 +6,7 @@ when it is over. The loggers' own masking keeps keys out (``logs``); this module
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, Protocol
 
 from sidecar.core.commands import Notice, Occasion
@@ -123,6 +123,10 @@ _RECLAIMS: Final = {
     ReclaimResult.UNKNOWN_KEY: (WARNING, "seat under an unknown key"),
 }
 
+_LOOK: Final = "`license-sidecar list` shows it, docs/operations.md (List seats) tells what to do"
+_MOST_LEFT_ALONE: Final = 20
+"""Lines for one scan: a backup that was restored, or a namespace without a Role, is one story."""
+
 
 class Narrator:
     """Turns what the observers hear into lines."""
@@ -134,6 +138,7 @@ class Narrator:
         self._repeats = Repeats()
         self._stage: Stage | None = None
         self._orphans = 0
+        self._left_alone: dict[str, str] = {}
 
     def moved(self, view: View) -> None:
         """Tell a change of the state."""
@@ -185,6 +190,18 @@ class Narrator:
         row = self._repeats.tell("scan", "", self._clock())
         if row is not None:
             self._log.log(WARNING, "the ledger was not scanned", why=message, **self._row(row))
+
+    def left_alone(self, found: Mapping[str, str]) -> None:
+        """Tell what a scan left alone: each once, and again when its reason is another."""
+        news = [(name, why) for name, why in found.items() if self._left_alone.get(name) != why]
+        self._left_alone = dict(found)
+        for name, why in news[:_MOST_LEFT_ALONE]:
+            row = self._repeats.tell("left alone", f"{name} {why}", self._clock())
+            if row is not None:
+                self._log.log(WARNING, "left alone in the ledger", name=name, why=why, look=_LOOK, **self._row(row))
+        if len(news) > _MOST_LEFT_ALONE:
+            more = len(news) - _MOST_LEFT_ALONE
+            self._log.log(WARNING, "more is left alone in the ledger", more=more, look=_LOOK)
 
     def reclaimed(self, record: SeatRecord, result: ReclaimResult, why: str) -> None:
         """Tell an attempt to reclaim a seat."""

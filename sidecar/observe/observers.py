@@ -7,7 +7,7 @@ cost anybody a seat.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import suppress
 
 from sidecar.core.commands import Notice
@@ -65,6 +65,10 @@ class Observers:
         """Take note of a scan that could not be finished."""
         self._guarded(self._metrics.scan_failed)
         self._guarded(lambda: self._narrator.scan_failed(message))
+
+    def left_alone(self, found: Mapping[str, str]) -> None:
+        """Take note of what a scan left alone."""
+        self._guarded(lambda: self._narrator.left_alone(found))
 
     def reclaimed(self, record: SeatRecord, result: ReclaimResult, why: str) -> None:
         """Take note of an attempt to reclaim somebody else's seat."""

@@ -159,8 +159,9 @@ def test_a_record_that_no_pod_can_have_stops_no_scan(story: PodScene) -> None:
     orphan = story.plant(story.gone("lost"))
     odd = {story.plant(Owner(name, "uid", story.namespace)) for name in ("a%", "..", "a/../b")}
     odd.add(story.plant(Owner("abroad", "uid", "a/b")))
-    watcher(story)
+    running = watcher(story).runs
     until("the end of the orphan", lambda: orphan not in story.taken(), story=story.story)
+    assert len(running.logged("left alone in the ledger")) == len(odd), "each once, however many scans"
     code, out, err = story.operated(desk(story), "list", more=QUICK)
     assert (code, out.count("that cannot be")) == (0, 4), out + err
     assert (story.taken(), set(story.records())) == (odd, odd)

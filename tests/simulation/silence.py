@@ -23,6 +23,9 @@ class SilentObserver:
     def scan_failed(self, message: str) -> None:
         """Take no note."""
 
+    def left_alone(self, found: Any) -> None:
+        """Take no note."""
+
     def reclaimed(self, record: Any, result: Any, why: str) -> None:
         """Take no note."""
 

@@ -279,6 +279,31 @@ def test_scans_tell_changes_and_failures(told: Told) -> None:
     ]
 
 
+def test_what_is_left_alone_is_told_once_and_again_when_its_reason_is_another(told: Told) -> None:
+    """Each scan finds it again; a person needs its name, why, and where to look."""
+    for found in ({"seat-1": "torn"}, {"seat-1": "torn", "seat-2": "another boot"}, {"seat-1": "newer"}, {}):
+        for _ in range(3):
+            told.narrator.left_alone(found)
+    assert {(level, event) for level, event, _ in told.log.lines} == {(WARNING, "left alone in the ledger")}
+    assert [(it["name"], it["why"]) for _, _, it in told.log.lines] == [
+        ("seat-1", "torn"),
+        ("seat-2", "another boot"),
+        ("seat-1", "newer"),
+    ]
+    assert all("license-sidecar list" in it["look"] for _, _, it in told.log.lines)
+
+
+def test_much_that_is_left_alone_is_few_lines(told: Told) -> None:
+    """A restored backup is one story, and so is a reason that flaps."""
+    told.narrator.left_alone({f"seat-{number}": "brought back from a backup" for number in range(1000)})
+    assert told.log.events() == ["left alone in the ledger"] * 20 + ["more is left alone in the ledger"]
+    assert told.log.lines[-1][2]["more"] == 980
+    told.log.lines.clear()
+    for number in range(100):
+        told.narrator.left_alone({"seat": "torn"} if number % 2 else {})
+    assert len(told.log.lines) == 6
+
+
 def test_rows_that_nobody_ended_are_forgotten(told: Told) -> None:
     """Rows carry names of records: a year of reclaims must not stay in memory."""
     for number in range(400):

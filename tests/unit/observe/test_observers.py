@@ -55,6 +55,7 @@ def test_it_is_an_observer() -> None:
     port.requested(Target.LEDGER, "write", Outcome.OK, 0.01)
     port.scanned({}, {})
     port.scan_failed("ledger.dir: gone")
+    port.left_alone({"seat-1": "it is torn"})
     port.reclaimed(states.record(), ReclaimResult.RELEASED, "gone")
     port.turned("agent", 10.0)
     assert count(metrics, 'state_transitions_total{to="active"}') == 1
@@ -70,6 +71,7 @@ def test_it_is_an_observer() -> None:
         "state changed",
         "asking for a seat",
         "the ledger was not scanned",
+        "left alone in the ledger",
         "orphan's seat released",
     ]
     assert observers.bugs == 0

@@ -110,6 +110,10 @@ class Scans(SilentObserver):
 
     def __init__(self) -> None:
         self.ended: list[str] = []
+        self.left: list[dict[str, str]] = []
+
+    def left_alone(self, found: Mapping[str, str]) -> None:
+        self.left.append(dict(found))
 
     def scanned(self, phases: dict[Phase, int], orphans: dict[Phase, int]) -> None:
         self.ended.append("finished")
