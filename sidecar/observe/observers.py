@@ -38,6 +38,8 @@ class Observers:
     def tell_pod(self, events: PodEvents) -> None:
         """Tell these too, from now on."""
         self._events = events
+        if self._stage is not None:
+            events.moved(self._stage)
 
     def stepped(self, state: State, now: float) -> None:
         """Take note of the machine's state; it is projected only if it is another, or if a grace has run out."""
@@ -98,6 +100,8 @@ class Observers:
             self._stage = view.stage
             self._metrics.moved(view.stage)
             self._narrator.moved(view)
+            if self._events is not None:
+                self._events.moved(view.stage)
 
     def _guarded(self, tell: Callable[[], None]) -> None:
         try:

@@ -33,6 +33,8 @@ def test_a_start_on_a_full_key_reclaims_the_seats_of_the_dead_first(story: PodSc
     assert story.taken() == {pod.id}
     assert not lost & story.taken()
     assert "refused" not in stages(pod.runs.lines())
+    assert not pod.runs.logged("activation refused")
+    assert "ActivationRefused" not in [reason for reason, _ in story.events(pod)]
     assert not (story.folder / "restart-app").exists()
 
 

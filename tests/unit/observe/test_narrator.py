@@ -230,6 +230,37 @@ def test_levels_say_who_should_care(told: Told, occasion: Occasion, reason: str,
     assert told.log.lines[0][0] == level
 
 
+def test_no_free_seat_is_no_warning_while_it_is_only_waited_for(told: Told) -> None:
+    """Rule 14: a rolling update; the refusal is told once it is one, and an answer in the state refused at once."""
+    sentence = "All seats are in use"
+    told.narrator.moved(View(Stage.ACTIVATING, started=True, why="asks"))
+    told.notice(Occasion.ACTIVATION_REFUSED, Failure.NO_SEATS, sentence, IDENTITY)
+    told.narrator.moved(View(Stage.WAITING, started=True, why=sentence))
+    told.notice(Occasion.ACTIVATION_REFUSED, Failure.NO_SEATS, sentence, IDENTITY)
+    assert [(level, event) for level, event, _ in told.log.lines if event != "state changed"] == [
+        (INFO, "no free seat"),
+        (INFO, "no free seat"),
+    ]
+    told.log.lines.clear()
+    told.narrator.moved(View(Stage.REFUSED, started=True, why=sentence))
+    told.notice(Occasion.ACTIVATION_REFUSED, Failure.NO_SEATS, sentence, IDENTITY)
+    assert [(level, event, fields.get("times")) for level, event, fields in told.log.lines] == [
+        (WARNING, "activation refused", None),
+        (ERROR, "state changed", None),
+        (WARNING, "activation refused", 2),
+    ]
+
+
+def test_what_was_waited_for_and_taken_is_no_refusal_later(told: Told) -> None:
+    """The seat came; whatever refuses this pod hours later has its own reason."""
+    told.narrator.moved(View(Stage.WAITING, started=True, why="in use"))
+    told.notice(Occasion.ACTIVATION_REFUSED, Failure.NO_SEATS, "in use", IDENTITY)
+    told.notice(Occasion.ACTIVATED, identity=IDENTITY)
+    told.narrator.moved(View(Stage.ACTIVE, started=True, why="ours"))
+    told.narrator.moved(View(Stage.REFUSED, started=True, why="another instance has this ID"))
+    assert "activation refused" not in told.log.events()
+
+
 def test_every_occasion_has_a_line_or_ends_one(told: Told) -> None:
     """No notice of the core is lost by forgetting."""
     silent = []

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from sidecar.core.commands import Notice, Occasion
+from sidecar.core.view import Stage
 from sidecar.observe.metrics import Metrics
 from sidecar.observe.narrator import Narrator
 from sidecar.observe.observers import Observers
@@ -87,6 +88,24 @@ def test_a_state_is_told_when_its_stage_changes_and_not_before() -> None:
     observers.stepped(states.stopping(state), NOW + 6)
     assert [fields["state"] for _event, fields in lines.lines] == ["active", "stopping"]
     assert count(metrics, 'state_transitions_total{to="active"}') == 1
+
+
+def test_the_pods_events_are_told_the_stage() -> None:
+    """Also the one that was there before them: whether "no free seat" is a refusal depends on it."""
+
+    class Events:
+        def __init__(self) -> None:
+            self.stages: list[str] = []
+
+        def moved(self, stage: Stage) -> None:
+            self.stages.append(stage.value)
+
+    observers, _metrics, _pulses = make(Lines(), Clock())
+    observers.stepped(states.waiting(), NOW)
+    events = Events()
+    observers.tell_pod(events)  # type: ignore[arg-type]
+    observers.stepped(states.refused(), NOW)
+    assert events.stages == ["waiting", "refused"]
 
 
 def test_the_end_of_a_grace_is_told_although_the_state_is_the_same() -> None:

@@ -8,7 +8,9 @@ from contextlib import suppress
 import pytest
 
 from sidecar.core.commands import Notice, Occasion
+from sidecar.core.reasons import Failure
 from sidecar.core.records import Identity, Owner, Phase, SeatRecord
+from sidecar.core.view import Stage
 from sidecar.errors import LedgerOutage
 from sidecar.observe.pod_events import PAUSE, PodEvents
 from sidecar.ports import ReclaimResult
@@ -79,6 +81,37 @@ async def test_everything_else_is_for_the_log() -> None:
     }:
         scene.events.noticed(Notice(occasion=occasion))
     assert await scene.posted() == []
+
+
+async def test_a_pod_that_only_waits_for_a_seat_is_not_refused() -> None:
+    """Rule 14: told is the refusal, in the server's words, when it is one; a seat that came ends the matter."""
+    scene = Scene()
+    full = Notice(occasion=Occasion.ACTIVATION_REFUSED, reason=Failure.NO_SEATS, text="all in use", identity=SEAT)
+    for stage in (Stage.ACTIVATING, Stage.WAITING):
+        scene.events.moved(stage)
+        scene.events.noticed(full)
+    assert await scene.posted() == []
+    scene.events.moved(Stage.REFUSED)
+    assert await scene.posted() == ["ActivationRefused"]
+    assert scene.journal.posted[0][1:] == ("The activation server says: all in use", True)
+    scene.now += PAUSE
+    scene.events.noticed(full)
+    assert await scene.posted() == ["ActivationRefused"] * 2
+    scene.now += PAUSE
+    scene.events.moved(Stage.WAITING)
+    scene.events.noticed(full)
+    scene.events.noticed(Notice(occasion=Occasion.ACTIVATED, identity=SEAT))
+    scene.events.moved(Stage.REFUSED)
+    assert await scene.posted() == ["ActivationRefused"] * 2 + ["Activated"]
+
+
+@pytest.mark.parametrize("reason", [Failure.INVALID_KEY, Failure.EXPIRED, Failure.REFUSED])
+async def test_every_other_refusal_is_told_at_once(reason: Failure) -> None:
+    """Nothing is waited for."""
+    scene = Scene()
+    scene.events.moved(Stage.ACTIVATING)
+    scene.events.noticed(Notice(occasion=Occasion.ACTIVATION_REFUSED, reason=reason, text="no", identity=SEAT))
+    assert await scene.posted() == ["ActivationRefused"]
 
 
 async def test_at_most_one_a_minute_for_the_same_reason() -> None:
