@@ -371,6 +371,19 @@ def _settled(state: State, debt: Release) -> bool:
     return written and (debt.answered or not may_act(state, debt.record.identity))
 
 
+def _awaits_a_second_look(state: State, debt: Release) -> bool:
+    """Tell whether the release was answered and only a look of somebody else, later on, is left to do.
+
+    Rule 19 for a 404, and rule 4 for a request that was lost before the release and may still be late. One that is
+    under way to this moment is another thing: the answer came before its end.
+    """
+    if debt.unknown_at is not None or not debt.answered or debt.confirmed:
+        return debt.answered and debt.unknown_at is not None
+    under_way = (state.server_lane, state.app_lane, *state.overdue)
+    commands = [flight.launch.command for flight in under_way if flight is not None]
+    return not any(isinstance(it, (Activate, ActivateByApp)) and it.identity == debt.record.identity for it in commands)
+
+
 def _leave(state: State, stopping: Stopping, now: float, commands: list[Command]) -> tuple[State, float]:
     """End when everything is given back or handed over, or when the time is up."""
     end = stopping.deadline - LAST_WORDS
@@ -380,12 +393,11 @@ def _leave(state: State, stopping: Stopping, now: float, commands: list[Command]
     if (busy or unsettled) and now < end:
         marks = (end, stopping.deadline - stopping.reserve, stopping.drain_until)
         return state, min(moment for moment in marks if moment > now)
-    # Rule 19: a 404 is handed over for its second look; whatever else is not confirmed could not be reached.
-    unreached = [debt for debt in state.debts if not (debt.answered and debt.unknown_at is not None)]
+    unreached = [debt for debt in state.debts if not _awaits_a_second_look(state, debt)]
     unseen = state.policy.mode == "online" and not state.ledger.listed  # whether an earlier life left something
     code = EXIT_UNREACHED if stopping.release and (unreached or busy or unseen) else EXIT_OK
-    commands.extend(
-        Notice(occasion=Occasion.HANDED_OVER, identity=debt.record.identity) for debt in state.debts if stopping.release
-    )
+    for debt in state.debts if stopping.release else ():
+        why = "" if debt in unreached else "its release was answered; a second look is due"
+        commands.append(Notice(occasion=Occasion.HANDED_OVER, text=why, identity=debt.record.identity))
     commands.append(Exit(code))
     return replace(state, stopping=replace(stopping, exited=True)), NEVER

@@ -89,6 +89,21 @@ def test_rule_19_a_404_is_handed_over_for_the_second_look() -> None:
     assert scene.exit_code == 0
 
 
+def test_rule_19_a_release_that_was_answered_after_a_lost_request_is_a_success() -> None:
+    """The seat is free, only the lost request may still take it (rule 4): a second look, exit 0, as with a 404."""
+    scene = Scene()
+    scene.say(Activate, events.ServerFailed, reason=Failure.NETWORK, message="cut", sent=True)
+    scene.begin()
+    scene.stop()
+    scene.run(1)
+    stored = scene.stored()
+    assert stored is not None
+    assert (stored.phase, stored.open) == (Phase.HANDOVER, True)
+    assert scene.exit_code == 0
+    (notice,) = scene.noticed(Occasion.HANDED_OVER)
+    assert notice.text == "its release was answered; a second look is due"
+
+
 @pytest.mark.parametrize("budget", [2.0, 5.0, 20.0])
 @pytest.mark.parametrize("hanging", [(Deactivate,), (Write,), (Write, Deactivate, Erase, ListOwn, AskApp)])
 def test_rule_19_bounded_stop(budget: float, hanging: tuple[type, ...]) -> None:
