@@ -83,6 +83,8 @@ CLAIM_TIME = 30.0
 STALE = 1.2
 """Renewals: an adopted record that is older was left by a predecessor that could not write any more. It may have given
 the seat back all the same, so the server is asked; a fresh one is adopted without asking (rule 18)."""
+SETTLED = 60.0
+"""However short the times are set, an adopted seat is left in peace for so long: a successor asks nobody (rule 18)."""
 RELEASE_FIRST = 30.0
 """Rule 8: how long the release of the old seat may hold back the activation of the new one."""
 RESTART_CAP = 1800.0
@@ -105,13 +107,18 @@ LAST_GRACE = 2.0
 """What a pod gets even when its grace period is used up (kubernetes.md, Termination)."""
 
 
+def confirm_after(policy: Policy) -> float:
+    """Return how long after its adoption a record that is not in doubt is confirmed by one activation (rule 18)."""
+    return max(policy.late, SETTLED)
+
+
 def stale_after(policy: Policy) -> float:
     """Return the age in seconds from which on an adopted record is in doubt.
 
-    In Kubernetes a lease: a stop releases there only in a pod that ends, which has no successor, and a kubelet takes
-    its time to start one.
+    In Kubernetes a lease, and at least a minute: a stop releases there only in a pod that ends, which has no successor,
+    no peer takes the seat of a pod that is there, and a kubelet takes its time to start the next sidecar.
     """
-    return policy.lease if policy.watches_pod else STALE * policy.renew
+    return max(policy.lease, SETTLED) if policy.watches_pod else STALE * policy.renew
 
 
 def outage_pause(policy: Policy, failures: int, luck: float, retry_after: float | None = None) -> float:

@@ -15,7 +15,7 @@ from sidecar.core.commands import (
 )
 from sidecar.core.conclusions import app_end, app_failed, asks_app, ends, may_act, wanted_identity, wanted_record
 from sidecar.core.fold.wishes import grace_end, stopping_now
-from sidecar.core.policy import CLAIM_TIME, Mode, Route
+from sidecar.core.policy import CLAIM_TIME, Mode, Route, confirm_after
 from sidecar.core.reasons import AppTrouble, Cause, Failure
 from sidecar.core.records import Identity, Phase, SeatRecord, Stored
 from sidecar.core.release import NEVER, Release
@@ -260,7 +260,7 @@ def _taken_back(state: State, stored: Stored, now: float, *, stale: bool) -> Sea
         if record.claim is None and not stale:
             # Rule 18: adopted without asking. But a predecessor whose time was up may have sent a deactivation and not
             # been able to write so: one question, once that can no longer be late (rule 4).
-            ask = Ask(now + policy.late)
+            ask = Ask(now + confirm_after(policy))
         return replace(seat, tenure=Held(now), ask=ask, again=stale or record.claim is not None)
     if record.phase is Phase.ACTIVATING:
         return replace(seat, ask=ask)

@@ -98,7 +98,7 @@ def app_seen(state: State, now: float, flight: Flight, event: AppSeen) -> Folded
         tries += 1
     else:
         return state, notices
-    again = seat.again or (seat.ask is not None and seat.ask.at <= now + state.policy.late)
+    again = seat.again or (seat.ask is not None and seat.ask.at <= now + points.confirm_after(state.policy))
     seat = replace(seat, ask=Ask(now), again=again, delivery=NothingToDeliver(now, tries))
     return replace(state, seat=seat, app=replace(state.app, confirmed_at=None)), notices
 

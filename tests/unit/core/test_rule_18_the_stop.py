@@ -619,10 +619,14 @@ def test_rule_18_the_app_is_not_asked_while_deciding() -> None:
     assert len(scene.asked(AskApp)) == asked
 
 
-@pytest.mark.parametrize(("age", "asked"), [(59.0, 0), (61.0, 1)])
-def test_rule_18_a_successor_asks_nobody_while_the_record_is_younger_than_a_lease(age: float, asked: int) -> None:
-    """A kubelet takes its time to start it; after a lease nobody knows what the predecessor still did."""
-    scene = Scene(record(renewed_at=1000.0 - age), watches_pod=True)
+@pytest.mark.parametrize(
+    ("lease", "age", "asked"), [(60.0, 59.0, 0), (60.0, 61.0, 1), (6.0, 59.0, 0), (6.0, 61.0, 1), (120.0, 119.0, 0)]
+)
+def test_rule_18_a_successor_asks_nobody_while_the_record_is_younger_than_a_lease(
+    lease: float, age: float, asked: int
+) -> None:
+    """A kubelet takes its time to start it: a minute, however short the lease. Then nobody knows what was done."""
+    scene = Scene(record(renewed_at=1000.0 - age), watches_pod=True, lease=lease)
     scene.server.activate(identity())
     scene.app.licensed = True
     scene.begin()
