@@ -261,7 +261,8 @@ def _taken_back(state: State, stored: Stored, now: float, *, stale: bool) -> Sea
             # Rule 18: adopted without asking. But a predecessor whose time was up may have sent a deactivation and not
             # been able to write so: one question, once that can no longer be late (rule 4).
             ask = Ask(now + confirm_after(policy))
-        return replace(seat, tenure=Held(now), ask=ask, again=stale or record.claim is not None)
+        lost_at = None if record.claim is None else now
+        return replace(seat, tenure=Held(now), ask=ask, again=stale or record.claim is not None, lost_at=lost_at)
     if record.phase is Phase.ACTIVATING:
         return replace(seat, ask=ask)
     return replace(seat, ask=ask, again=True)

@@ -85,7 +85,8 @@ class Seat:
 
     ``risk_until``: until when an unanswered earlier request may still take effect (rule 4). ``again``: after the next
     success ask once more ``late`` later, because a deactivation of ours is unanswered. ``blocked_until``: somebody
-    else's record stands under our name. ``written_at``: our last successful write of the record.
+    else's record stands under our name. ``written_at``: our last successful write of the record. ``lost_at``: when we
+    saw that somebody had claimed or removed our record, and maybe freed the seat; None again once it was confirmed.
     """
 
     identity: Identity
@@ -98,6 +99,7 @@ class Seat:
     blocked_until: float = 0.0
     blocked_by: str = ""
     written_at: float = 0.0
+    lost_at: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import assert_never
 
-from sidecar.core.conclusions import asks_app, deployment_id, is_waiting
+from sidecar.core.conclusions import asks_app, deployment_id, is_waiting, pod_ends, pod_proven
 from sidecar.core.facts import AppReport
 from sidecar.core.policy import IdSource, Mode, Route
 from sidecar.core.state import (
@@ -116,9 +116,15 @@ def _online(state: State, now: float, *, started: bool, faults: tuple[str, ...])
         matches = deployment_id(state, now) == seat.identity.deployment_id
         fit, why = (True, "the seat is ours") if not asks_app(state.policy) else _app_fit(state, state.app.contact)
         mine = _reports(state, seat)
+        lost = seat.lost_at is not None
         if fit and matches and mine:
             if in_grace:
-                return View(Stage.GRACE, started, _grace_reason(state), faults, "", None, grace_ends_at)
+                awaited = _lost_awaits(state, seat) if lost else ""
+                return View(Stage.GRACE, started, _grace_reason(state), faults, awaited, None, grace_ends_at)
+            if lost:
+                awaited = _lost_awaits(state, seat)
+                why = f"{_lost(seat)}, and the grace is over: waits for {awaited}"
+                return View(Stage.ACTIVATING, started, why, faults, awaited, _next_at(state, seat))
             return View(Stage.ACTIVE, started, "the seat is ours and the app is licensed", faults)
         if in_grace and isinstance(state.app.contact, AppLost) and matches and mine and _was_fit(state):
             return View(Stage.GRACE, started, _grace_reason(state), faults, "the app", None, grace_ends_at)
@@ -134,6 +140,29 @@ def _online(state: State, now: float, *, started: bool, faults: tuple[str, ...])
     if fit and in_grace and ours:
         return View(Stage.GRACE, started, _grace_reason(state), faults, _awaited(state, now), None, grace_ends_at)
     return _without_seat(state, now, started=started, faults=faults)
+
+
+def _lost(seat: Seat) -> str:
+    claimed = seat.stored is not None and seat.stored.record.claim is not None
+    return "our seat record was claimed by another" if claimed else "our seat record was taken away"
+
+
+def _lost_awaits(state: State, seat: Seat) -> str:
+    """Tell what a seat whose record was taken away waits for (rule 15)."""
+    if state.ledger.down_since is not None:
+        return "the ledger"
+    if not pod_proven(state):
+        return "a look at our own pod"
+    if pod_ends(state):
+        return "the end of our pod" if _pod_exists(state) else "nothing: our own pod does not exist any more"
+    if seat.stored is None:
+        return "its record to be written again"
+    return "the activation server to confirm the seat"
+
+
+def _pod_exists(state: State) -> bool:
+    report = state.pod.report
+    return report is None or report.uid == state.policy.owner.uid
 
 
 def _reports(state: State, seat: Seat) -> bool:
@@ -239,6 +268,8 @@ def _grace_since(state: State) -> float | None:
         moments.append(state.ledger.down_since)
     if isinstance(seat, Seat) and isinstance(seat.tenure, Denied):
         moments.append(seat.tenure.since)
+    if held and isinstance(seat, Seat) and seat.lost_at is not None:
+        moments.append(seat.lost_at)
     return min(moments, default=None)
 
 
@@ -247,9 +278,12 @@ def grace_end(state: State) -> float | None:
     since = _grace_since(state)
     if since is None:
         return None
-    # What the app itself reports as licensed keeps a held seat ready for as long as it says so.
-    held = isinstance(state.seat, Seat) and isinstance(state.seat.tenure, Held)
-    if held and isinstance(state.app.contact, AppMet):
+    # What the app itself reports as licensed keeps a held seat ready for as long as it says so; but the record of a pod
+    # that is gone was taken for good, and so was its seat.
+    seat = state.seat
+    held = isinstance(seat, Seat) and isinstance(seat.tenure, Held)
+    taken = isinstance(seat, Seat) and seat.lost_at is not None and not _pod_exists(state)
+    if held and not taken and isinstance(state.app.contact, AppMet):
         return math.inf
     return since + state.policy.grace
 
@@ -258,6 +292,9 @@ def _grace_reason(state: State) -> str:
     contact, server = state.app.contact, state.server
     if isinstance(contact, AppLost):
         return f"grace: the app was licensed and does not answer now ({_bare(contact.message)})"
+    seat = state.seat
+    if isinstance(seat, Seat) and isinstance(seat.tenure, Held) and seat.lost_at is not None:
+        return f"grace: the app is licensed, but {_lost(seat)}; waits for {_lost_awaits(state, seat)}"
     if server.refusal is not None:
         return f"grace: the app is licensed although the activation server says: {server.refusal.sentence}"
     if server.outage is not None:
@@ -274,6 +311,8 @@ def _faults(state: State) -> list[str]:
         faults.append(f"our own pod: {state.pod.message}")
     if state.ledger.down_since is not None:
         faults.append(f"ledger: {state.ledger.message}")
+    if isinstance(state.seat, Seat) and state.seat.lost_at is not None:
+        faults.append(f"{_lost(state.seat)}; the seat is not certain")
     if state.server.outage is not None:
         faults.append(_said_by("activation server", state.server.outage.message))
     if state.server.refusal is not None:

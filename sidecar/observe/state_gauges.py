@@ -90,8 +90,11 @@ class StateGauges(Collector):
 
 
 def holds_seat(state: State | None) -> bool:
-    """Tell whether the activation server has confirmed a seat of ours that is not on its way out."""
-    return state is not None and any(isinstance(seat.tenure, Held) for seat in seats(state))
+    """Tell whether the activation server has confirmed a seat of ours that is not on its way out.
+
+    A record that was taken away takes the confirmation with it: whoever took it may have freed the seat.
+    """
+    return state is not None and any(isinstance(it.tenure, Held) and it.lost_at is None for it in seats(state))
 
 
 def _gauge(name: str, text: str, value: float) -> GaugeMetricFamily:

@@ -89,9 +89,10 @@ def written(state: State, now: float, flight: Flight, event: Written) -> Folded:
         delivery = seat.delivery
         if isinstance(delivery, Undelivered) and stored.record.open and not flight.overdue:
             delivery = replace(delivery, cleared=True)
-        return replace(
-            seat, stored=stored, ask=ask, delivery=delivery, written_at=now, blocked_until=0.0, blocked_by=""
-        )
+        seat = replace(seat, stored=stored, ask=ask, delivery=delivery, written_at=now)
+        # Route `app`: nobody but the app asks the server, so there the record is all that can be had again.
+        lost_at = None if state.policy.route is points.Route.APP else seat.lost_at
+        return replace(seat, blocked_until=0.0, blocked_by="", lost_at=lost_at)
 
     notices: list[Instant] = [Notice(occasion=Occasion.RECORD_RENEWED)]
     # A debt comes first: while it lasts, the seat of the same name does not write.
@@ -131,7 +132,7 @@ def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Fo
         if current is None:
             notices.append(Notice(occasion=Occasion.RECORD_LOST, identity=seat.identity))
             doubts.append(seat)
-            return replace(seat, stored=None, ask=Ask(now))
+            return replace(seat, stored=None, ask=Ask(now), lost_at=_first_loss(seat, now))
         if not ours:
             owner = current.record.owner
             text = f"its record belongs to {owner.pod} (uid {owner.uid})"
@@ -145,7 +146,7 @@ def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Fo
             doubts.append(seat)
             ask = Ask(now + points.CLAIM_TIME)
             # Whether the claimer's deactivation was answered is not known: once more after `late` (rule 4).
-            seat = replace(seat, again=True)
+            seat = replace(seat, again=True, lost_at=_first_loss(seat, now))
         return replace(seat, stored=current, ask=replace(ask, cleared=False) if ask is not None else None)
 
     if any(debt.name == name for debt in state.debts):
@@ -156,6 +157,10 @@ def write_lost(state: State, now: float, flight: Flight, event: WriteLost) -> Fo
             # Rule 15: whoever took it had looked at our pod; before it is written again we look as well.
             return replace(state, pod=replace(state.pod, doubted_at=now)) if doubts else state, notices
     return state, notices
+
+
+def _first_loss(seat: Seat, now: float) -> float:
+    return now if seat.lost_at is None else seat.lost_at
 
 
 def erased(state: State, flight: Flight) -> Folded:

@@ -67,7 +67,11 @@ def activated(state: State, now: float, flight: Flight, event: Activated) -> Fol
             # Licensed before we ever asked: an earlier life of ours may have a deactivation under way that nobody
             # answered and whose record is gone (rule 4: once more after `late`).
             seat = replace(seat, again=True)
-        ask, again = _next_ask(state, seat, now, event.luck)
+        if seat.lost_at is not None and flight.started < seat.lost_at:
+            ask, again = seat.ask, seat.again  # whoever took the record may have freed the seat after this request
+        else:
+            ask, again = _next_ask(state, seat, now, event.luck)
+            seat = replace(seat, lost_at=None)
         known = isinstance(seat.tenure, Held) and report is not None and report.licensed is True
         known = known and not (isinstance(seat.delivery, NothingToDeliver) and seat.delivery.mixed_up)
         fresher = event.licence.expires_at > (report.expires_at if report is not None else 0.0)

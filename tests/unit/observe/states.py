@@ -94,6 +94,13 @@ def active() -> State:
     return replace(listed(), seat=seat, app=app, active_since=NOW - 50)
 
 
+def record_lost() -> State:
+    """Seat held, app licensed, and the record was taken away."""
+    state = active()
+    assert isinstance(state.seat, Seat)
+    return replace(state, seat=replace(state.seat, stored=None, ask=Ask(NOW), lost_at=NOW - 5))
+
+
 def delivering() -> State:
     """Seat held, the licence not yet with the app."""
     state = active()

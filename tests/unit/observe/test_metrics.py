@@ -365,6 +365,15 @@ def test_gauges_show_the_last_state() -> None:
     assert shown["license_expiration_timestamp_seconds", frozenset()] == WALL + 86400 * 30
 
 
+def test_a_seat_whose_record_was_taken_away_is_not_held() -> None:
+    """HONEST_READY: whoever took the record may have freed the seat; ready it is, by the app, in grace."""
+    metrics = make()
+    metrics.stepped(states.record_lost())
+    assert value(metrics, "seat_held") == 0
+    assert value(metrics, "ready") == 1
+    assert value(metrics, "state", state="grace") == 1
+
+
 def test_before_the_first_step_it_is_starting_and_not_ready() -> None:
     """A scrape that comes first is answered all the same."""
     metrics = make()
