@@ -121,12 +121,16 @@ def _is_licensed_until(report: AppReport, expires_at: float) -> bool:
     return report.licensed is True and (report.expires_at == 0.0 or report.expires_at >= expires_at)
 
 
-def _contact_lost(state: State, now: float, trouble: AppTrouble, message: str) -> AppLost:
+def _contact_lost(
+    state: State, now: float, trouble: AppTrouble, message: str, *, began: float | None = None
+) -> AppLost:
+    """Return the contact as it is from ``now`` on; the trouble itself may have begun before."""
     contact = state.app.contact
+    since = now if began is None else began
     if isinstance(contact, AppLost):
-        since = contact.since if contact.trouble is trouble else now
+        since = contact.since if contact.trouble is trouble else since
         return AppLost(contact.last, trouble, message, since, contact.lost_at)
-    return AppLost(last_report(state), trouble, message, now, now)
+    return AppLost(last_report(state), trouble, message, since, now)
 
 
 def app_failed(state: State, now: float, flight: Flight, event: AppFailed) -> Folded:
@@ -137,7 +141,9 @@ def app_failed(state: State, now: float, flight: Flight, event: AppFailed) -> Fo
         if flight.overdue:
             return state, []  # it counted as unanswered already
         failures = state.app.failures + 1
-        contact = replace(_contact_lost(state, now, event.trouble, text), lingers=event.lingers)
+        # Silence counts from the question that got no answer, not from the time-out (rule 17).
+        began = flight.started if event.trouble is AppTrouble.SILENT else now
+        contact = replace(_contact_lost(state, now, event.trouble, text, began=began), lingers=event.lingers)
         pause = points.app_pause(state.policy, failures, event.luck)
         next_at = now + (min(pause, points.LINGERS_POLL) if event.lingers else pause)
         app = replace(state.app, contact=contact, failures=failures, next_at=next_at)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from sidecar.core import events
-from sidecar.core.commands import Activate, Deactivate, Occasion, Write
+from sidecar.core.commands import Activate, AskApp, Deactivate, Occasion, Write
 from sidecar.core.policy import IdSource
 from sidecar.core.reasons import AppTrouble, Cause
 from sidecar.core.records import Claim, Phase
@@ -67,6 +67,19 @@ def test_rule_17_silence_is_failure_only_after_a_minute() -> None:
     scene.app.trouble = AppTrouble.SILENT
     knock(scene, AppTrouble.SILENT)
     scene.run(59)
+    assert scene.taken()
+    scene.run(2)
+    assert not scene.taken()
+
+
+def test_rule_17_silence_counts_from_the_question_that_got_no_answer() -> None:
+    """A hung app takes connections and says nothing: the time-out is a part of its silence, and not to be added."""
+    scene = Scene(unreachable_after=20.0).begin()
+    scene.hold(AskApp)
+    while not any(isinstance(it.command, AskApp) for it in scene.flying):
+        scene.run(1)
+    asked_at = scene.times(AskApp)[-1][0]
+    scene.run(asked_at + 19 - scene.now)
     assert scene.taken()
     scene.run(2)
     assert not scene.taken()
@@ -229,6 +242,30 @@ def test_adoption_of_an_active_record_asks_nobody_at_first() -> None:
     assert len(scene.asked(Activate)) == 1
     scene.run(4 * LATE)
     assert len(scene.asked(Activate)) == 1
+
+
+def test_adoption_is_confirmed_after_a_minute_at_the_earliest() -> None:
+    """However short ``late`` is set: a successor asks nobody (rule 18)."""
+    scene = Scene(record(), late=2.0)
+    scene.server.activate(identity())
+    scene.app.licensed = True
+    scene.begin()
+    scene.run(59)
+    assert scene.asked(Activate) == []
+    scene.run(2)
+    assert len(scene.asked(Activate)) == 1
+
+
+def test_adoption_whose_licence_is_lost_before_the_confirmation_is_asked_for_twice() -> None:
+    """The question for the licence does not replace the one for which the adoption waits."""
+    scene = Scene(record(), late=2.0)
+    scene.server.activate(identity())
+    scene.app.licensed = True
+    scene.begin()
+    scene.run(30)
+    scene.app.licensed = False
+    scene.run(20)
+    assert len(scene.asked(Activate)) == 2
 
 
 def test_adoption_of_a_stale_record_asks_at_once_and_once_more() -> None:
