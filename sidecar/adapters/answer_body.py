@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import codecs
 import re
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -59,6 +60,9 @@ _BEYOND_ASCII: Final = bytes(range(128, 256))
 _PLAIN_ERROR: Final = re.compile(r"(?:[ \t]*(?:#[^\n]*|---[ \t\r]*)?\r?\n)*[ \t]*error:(.*)")
 _ERROR_WORD: Final = re.compile(r"""^[\s"'{]*errors?\b|(?<!\bno )(?<!\b0 )(?<!\bwithout )\berror\b""", re.IGNORECASE)
 _ERROR_KEY: Final = re.compile(r"""(?:^|[\s{\[,"'])err(?:ors?)?["']?\s*[:=]""", re.IGNORECASE)
+_ERROR_KEYS: Final = frozenset({"error", "errors", "err"})
+_NO_ERROR: Final = frozenset({"", "null", "~", "false"})
+"""What stands in the field of an error where there is none."""
 _TAG_DIRECTIVE: Final = re.compile(r"^%TAG\b", re.MULTILINE)
 """No licence needs one, and 1 MiB of them kept libyaml busy for three seconds before its first event."""
 _SPACE_AND_CONTROL: Final = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
@@ -96,12 +100,23 @@ class Outline:
 
     def complains(self) -> bool:
         """Tell whether the top level is a failure in anybody's format."""
-        keys = {key.casefold() for key in self.keys or ()}
-        return (
-            bool(keys & {"error", "errors", "err"})
-            or self.under("success").casefold() in {"false", "no", "0"}
-            or self.under("status").casefold() in {"error", "fail", "failed", "failure"}
-        )
+        return self._fails() or any(True for _ in self._errors())
+
+    def succeeds(self) -> bool:
+        """Tell whether the top level says that it is a success, and every error in it is none."""
+        said_so = not self._fails() and self.under("success").casefold() == "true"
+        return said_so and all(error.casefold() in _NO_ERROR for error in self._errors())
+
+    def _fails(self) -> bool:
+        return self.under("success").casefold() in {"false", "no", "0"} or self.under("status").casefold() in {
+            "error",
+            "fail",
+            "failed",
+            "failure",
+        }
+
+    def _errors(self) -> Iterator[str]:
+        return (self.under(key) for key in self.keys or () if key.casefold() in _ERROR_KEYS)
 
     def under(self, key: str) -> str:
         """Return all texts below this top-level key, as one line."""
@@ -191,16 +206,18 @@ def plain_error(text: str) -> str:
 def complains(text: str, tree: Outline | None) -> bool:
     """Tell whether a body speaks of an error: "take any body without `error`" (protocol.md section 1).
 
-    A mapping does by its keys, in anybody's format: ``error`` in any case, ``success: false``. The values of JSON are
-    left alone; other text does by the word too.
+    A mapping does by its keys, in anybody's format: ``error`` in any case, ``success: false``. JSON with ``success:
+    true`` does not by an ``error`` that is null, false or empty. The values of JSON are left alone; other text does by
+    the word too.
     """
     if "err" not in text.casefold():
         return tree is not None and tree.complains()
     if tree is None or tree.keys is None:
         return _ERROR_WORD.search(text) is not None or _ERROR_KEY.search(text) is not None
+    json = is_json(text, tree)
     if tree.complains():
-        return True
-    return not is_json(text, tree) and _ERROR_WORD.search(text) is not None
+        return not (json and tree.succeeds())
+    return not json and _ERROR_WORD.search(text) is not None
 
 
 def is_json(text: str, tree: Outline | None) -> bool:
