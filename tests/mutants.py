@@ -237,6 +237,22 @@ MUTANTS: Final = (
     ),
     Mutant(
         "HONEST_READY",
+        "a seat whose record was taken away is as good as any",
+        "sidecar/core/view.py",
+        "    if held and isinstance(seat, Seat) and seat.lost_at is not None:\n",
+        "    if False:\n",
+        (f"{RULES}/test_lost_record.py",),
+    ),
+    Mutant(
+        "HONEST_READY",
+        "ready for ever in a pod that does not exist any more",
+        "sidecar/core/view.py",
+        "if held and not taken and isinstance(state.app.contact, AppMet):",
+        "if held and isinstance(state.app.contact, AppMet):",
+        (f"{RULES}/test_lost_record.py",),
+    ),
+    Mutant(
+        "HONEST_READY",
         "ready while stopping",
         "sidecar/core/view.py",
         "    if not isinstance(state.stopping, Running):\n        left",
