@@ -183,3 +183,19 @@ def test_import_frees_what_the_vendors_own_automation_left_behind(scene: Scene, 
     assert code == 0
     assert "unknown under this key (404)" in out
     assert "released under this key" not in out
+
+
+def test_a_running_sidecar_tells_once_what_it_leaves_alone(scene: Scene) -> None:
+    """A torn record and a file of somebody: each is one line with its name, however many scans find it."""
+    (scene.ledger / "notes.txt").write_text("hello")
+    torn = scene.ledger / f"seat-{'0' * 40}.json"
+    torn.write_text('{"format": 1, "server": "https://')
+    app = scene.app()
+    sidecar = scene.fork(app, {"lease.duration": 0.9, "lease.renew": 0.25})
+    scene.until_ready(sidecar)
+    until("both lines", lambda: len(sidecar.logged("left alone in the ledger")) == 2, story=scene.story)
+    time.sleep(2)
+    lines = sidecar.logged("left alone in the ledger")
+    assert sorted(it["name"] for it in lines) == sorted(("notes.txt", torn.name))
+    assert {it["level"] for it in lines} == {"warning"}
+    torn.unlink()
