@@ -14,7 +14,7 @@ import pytest
 from tests.process.processes import until
 from tests.process.scene import App, Scene, Sidecar
 
-REACHED, UNREACHED = 0, 69
+REACHED = 0
 
 
 def expect_one_seat_then_none(scene: Scene, app: App, *, second_look: bool) -> None:
@@ -30,7 +30,8 @@ def expect_end(scene: Scene, sidecar: Sidecar, *, second_look: bool) -> None:
     code = sidecar.process.wait()
     assert scene.taken() == set()
     left = [(record["phase"], record["open"]) for record in scene.records().values()]
-    assert (code, left) == ((UNREACHED, [("handover", True)]) if second_look else (REACHED, []))
+    # Its release was answered: the lost request may still be late, but there was nothing that was not reached.
+    assert (code, left) == (REACHED, [("handover", True)] if second_look else [])
 
 
 @pytest.mark.parametrize(
