@@ -87,22 +87,22 @@ class Cast:
             of=[pod.sidecar.process],
         )
 
-    def stop(self, pod: Pod, *, code: int) -> float:
+    def stop(self, pod: Pod) -> float:
         """End the sidecar by SIGTERM; return the seconds until the server had freed its seat."""
         deployment, sent = pod.app.deployment_id, time.time()
         pod.sidecar.process.send(SIGTERM)
         took = self.freed(deployment, sent, of=[self.server.process])
-        self.ended([pod], code=code)
+        self.ended([pod])
         return took
 
-    def ended(self, pods: Sequence[Pod], *, code: int) -> None:
-        """Wait until their sidecars have ended, each with this exit code."""
+    def ended(self, pods: Sequence[Pod]) -> None:
+        """Wait until their sidecars have ended, each with exit code 0."""
         processes = [pod.sidecar.process for pod in pods]
-        expected = f"exit code {code} of {' and '.join(process.name for process in processes)}"
+        expected = f"exit code 0 of {' and '.join(process.name for process in processes)}"
         codes = self.stage.until(
             expected, lambda: [process.exit_code for process in processes], lambda it: None not in it, tell=processes
         )
-        wrong = [process for process in processes if process.exit_code != code]
+        wrong = [process for process in processes if process.exit_code != 0]
         self.stage.check(expected, holds=not wrong, seen=codes, of=wrong)
 
     def records(self, deployment: str = "") -> list[str]:

@@ -97,7 +97,7 @@ def crash(cast: Cast) -> str:
 def terminate(cast: Cast) -> str:
     """Tell the sidecar to end; it gives the seat back."""
     pod = cast.one
-    took = cast.stop(pod, code=0)
+    took = cast.stop(pod)
     cast.no_records()
     cast.screen.seen(f"the seat is free {took * 1000:.0f} ms after SIGTERM; exit code 0, no seat record is left")
     cast.draw(cast.key_a)

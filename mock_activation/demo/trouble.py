@@ -8,13 +8,9 @@ from __future__ import annotations
 
 import time
 from signal import SIGKILL, SIGTERM
-from typing import Final
 
 from mock_activation.demo.actors import LEASE
 from mock_activation.demo.cast import Cast
-
-_HANDED_OVER: Final = 69
-"""The sidecar's exit code for "something remains to be done"."""
 
 
 def die(cast: Cast) -> str:
@@ -112,13 +108,11 @@ def lose_answer(cast: Cast) -> str:
     screen.seen("the server counts a seat for the new ID; the sidecar was not told, but has it in its record")
     cast.draw(cast.key_b)
     stopped = time.monotonic()
-    took = cast.stop(pod, code=_HANDED_OVER)
+    took = cast.stop(pod)
     cast.seats(cast.key_b)
     screen.seen(f"SIGTERM: it gives back what it may have; the seat is free {took * 1000:.0f} ms later")
     cast.draw(cast.key_b)
-    screen.doing(
-        f"the lost request could still take effect late, so the record is handed over (exit code {_HANDED_OVER})"
-    )
+    screen.doing("the lost request could still take effect late, so the record is handed over for a second look")
     cast.reclaimed(other, 2)
     cast.stage.until(
         "its record erased", lambda: cast.records(new), lambda names: not names, of=[other.sidecar.process]
@@ -135,7 +129,7 @@ def leave(cast: Cast) -> str:
     pods = [pod for pod in cast.pods if pod.runs]
     for pod in pods:
         pod.sidecar.process.send(SIGTERM)
-    cast.ended(pods, code=0)
+    cast.ended(pods)
     for key in (cast.key_a, cast.key_b):
         cast.seats(key)
     cast.no_records()

@@ -93,7 +93,7 @@ def test_hostile_server_leaves_nothing_wrong(hostile: Scene) -> None:
     for sidecar in sidecars.values():
         sidecar.process.signal(signal.SIGTERM)
     codes = {sidecar.process.wait() for sidecar in sidecars.values()}
-    # 69: the seat was given back, but an earlier request of unknown fate may still come; the record is handed over.
+    # 69: no answer to the release within the budget; the record is handed over.
     assert codes <= {0, 69}
     if hostile.records():
         hostile.until_nothing_is_left()
