@@ -48,9 +48,10 @@ def load(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Config:
 
 
 def load_and_warn(arguments: argparse.Namespace, environ: Mapping[str, str]) -> Config:
-    """Return the effective settings of a command that writes no log: what was probably meant otherwise goes to stderr.
+    """Return the effective settings of a command that writes no log: names that are no settings are told on stderr.
 
-    Not what Kubernetes injects for a Service: whoever types a command in a pod cannot help that.
+    Not what Kubernetes injects for a Service, for whoever types a command in a pod cannot help that. Nor what is odd
+    and works: ``run`` and ``check-config`` tell it.
     """
     config = load(arguments, environ)
     for mistake in config.mistakes:

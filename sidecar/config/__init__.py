@@ -80,7 +80,7 @@ def load(
     origins = {name: written[name].origin if name in written else "default" for name in SETTINGS}
     config = _found_out(_assemble(values, origins), around, unreadable)
     findings.faults.extend(judge(FAULTS, config, frozenset(unreadable)))
-    findings.mistakes.extend(judge(WARNINGS, config, frozenset(unreadable)))
+    findings.notices.extend(judge(WARNINGS, config, frozenset(unreadable)))
     mistakes, notices = (tuple(map(MASKER.mask, found)) for found in (findings.mistakes, findings.notices))
     if findings.faults:
         misconfigured = Misconfigured(*(MASKER.mask(fault) for fault in findings.faults))

@@ -313,8 +313,8 @@ class Config:
     """The effective settings; all durations are seconds.
 
     ``origins`` tells where each value came from ("default", "FILE line N", an environment variable, a flag).
-    ``mistakes`` are sentences about what was probably meant otherwise, ``notices`` about what nobody wrote; neither
-    keeps the sidecar from starting.
+    ``mistakes`` are sentences about names that are no settings, ``notices`` about what works and is odd, or what nobody
+    wrote; neither keeps the sidecar from starting.
     """
 
     mode: Mode = _setting(

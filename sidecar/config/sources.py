@@ -39,7 +39,7 @@ class Written:
 
 @dataclass(slots=True)
 class Findings:
-    """What is wrong: only ``faults`` keep the program from starting; ``notices`` are nobody's mistake."""
+    """What is wrong: only ``faults`` keep the program from starting; ``notices`` are no misspelt names."""
 
     faults: list[str] = field(default_factory=list)
     mistakes: list[str] = field(default_factory=list)

@@ -102,9 +102,10 @@ def test_acting_on_seats_needs_a_key_and_the_mode_that_has_seats(command: list[s
 def test_a_misspelt_variable_is_told_by_every_command(
     command: list[str], desk: Desk, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """On standard error, beside the result; what Kubernetes injects for a Service is nobody's mistake."""
+    """On standard error, beside the result; not what Kubernetes injects for a Service, nor what only is odd."""
     monkeypatch.setenv("LICENSE_SIDECAR_LEDGR_DIR", "/elsewhere")
     monkeypatch.setenv("LICENSE_SIDECAR_SERVICE_HOST", "10.0.0.1")
+    monkeypatch.setenv("LICENSE_SIDECAR_DEPLOYMENT_ID_VALUE", "MSCL1")
     code, out, err = desk.run(*with_ids(desk, command), "--output", "json")
     json.loads(out)
     assert code in {0, 77}
