@@ -83,8 +83,10 @@ CLAIM_TIME = 30.0
 STALE = 1.2
 """Renewals: an adopted record that is older was left by a predecessor that could not write any more. It may have given
 the seat back all the same, so the server is asked; a fresh one is adopted without asking (rule 18)."""
-SETTLED = 60.0
+SETTLED = 20.0
 """However short the times are set, an adopted seat is left in peace for so long: a successor asks nobody (rule 18)."""
+SUCCESSION = 60.0
+"""However short the lease is set, a kubelet may take so long to start the next sidecar of a pod."""
 RELEASE_FIRST = 30.0
 """Rule 8: how long the release of the old seat may hold back the activation of the new one."""
 RESTART_CAP = 1800.0
@@ -118,7 +120,7 @@ def stale_after(policy: Policy) -> float:
     In Kubernetes a lease, and at least a minute: a stop releases there only in a pod that ends, which has no successor,
     no peer takes the seat of a pod that is there, and a kubelet takes its time to start the next sidecar.
     """
-    return max(policy.lease, SETTLED) if policy.watches_pod else STALE * policy.renew
+    return max(policy.lease, SUCCESSION) if policy.watches_pod else STALE * policy.renew
 
 
 def outage_pause(policy: Policy, failures: int, luck: float, retry_after: float | None = None) -> float:

@@ -16,8 +16,8 @@ DONE, UNREACHED = 0, 69
 SLACK = 0.7
 """Seconds that a loaded machine may take to end a process and to notice it."""
 UNASKED = {"activation.late": 30, "lease.renew": 5, "lease.duration": 20}
-"""An adopted seat is asked about once, a minute after the adoption at the earliest, and at once only where the record
-is older than a minute: both after the end of the test, however short the times are."""
+"""An adopted seat is asked about once, 20 s after the adoption at the earliest, and at once only where the record is
+older than a minute: both after the end of the test, however short the times are."""
 
 
 def stopped(pod: Pod, *, within: float) -> int:

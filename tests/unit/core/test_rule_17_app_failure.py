@@ -244,13 +244,13 @@ def test_adoption_of_an_active_record_asks_nobody_at_first() -> None:
     assert len(scene.asked(Activate)) == 1
 
 
-def test_adoption_is_confirmed_after_a_minute_at_the_earliest() -> None:
+def test_adoption_is_confirmed_after_20_seconds_at_the_earliest() -> None:
     """However short ``late`` is set: a successor asks nobody (rule 18)."""
     scene = Scene(record(), late=2.0)
     scene.server.activate(identity())
     scene.app.licensed = True
     scene.begin()
-    scene.run(59)
+    scene.run(19)
     assert scene.asked(Activate) == []
     scene.run(2)
     assert len(scene.asked(Activate)) == 1
