@@ -15,6 +15,7 @@ from sidecar.core.records import Identity, Phase, SeatRecord
 from sidecar.core.view import READY, Stage, View
 from sidecar.observe.logs import logger
 from sidecar.observe.repeats import Repeats, Row
+from sidecar.observe.undecided import Undecided
 from sidecar.ports import ReclaimResult
 
 
@@ -128,18 +129,6 @@ _MOST_LEFT_ALONE: Final = 20
 """Lines for one scan: a backup that was restored, or a namespace without a Role, is one story."""
 
 
-_UNDECIDED: Final = frozenset({Stage.ACTIVATING, Stage.WAITING})
-
-
-def only_waits(notice: Notice, stage: Stage | None) -> bool:
-    """Tell whether this is a "no free seat" of which it is not known yet that it is a refusal (rule 14).
-
-    A notice comes before the change of the stage that it causes.
-    """
-    no_seats = notice.occasion is Occasion.ACTIVATION_REFUSED and notice.reason == Failure.NO_SEATS
-    return no_seats and stage in _UNDECIDED
-
-
 class Narrator:
     """Turns what the observers hear into lines."""
 
@@ -149,15 +138,16 @@ class Narrator:
         self._clock = clock
         self._repeats = Repeats()
         self._stage: Stage | None = None
-        self._waits: Notice | None = None
+        self._undecided = Undecided()
         self._orphans = 0
         self._left_alone: dict[str, str] = {}
 
     def moved(self, view: View) -> None:
         """Tell a change of the state."""
         before, self._stage = self._stage, view.stage
-        if view.stage is Stage.REFUSED and self._waits is not None:
-            self.noticed(self._waits)
+        refusal = self._undecided.moved(view.stage)
+        if refusal is not None:
+            self.noticed(refusal)
         level = _STAGES.get(view.stage, INFO)
         if before in READY and not view.ready and view.stage is not Stage.STOPPING:
             level = max(level, WARNING)
@@ -171,11 +161,7 @@ class Narrator:
         occasion, reason = notice.occasion, notice.reason
         for trouble in _ENDS.get(occasion, ()):
             self._over(trouble, occasion)
-        waits = only_waits(notice, self._stage)
-        if waits:
-            self._waits = notice
-        elif occasion in (Occasion.ACTIVATION_REFUSED, Occasion.ACTIVATED):
-            self._waits = None
+        waits = self._undecided.waits(notice)
         if occasion not in _LINES:
             return
         level, event = _LINES[occasion]

@@ -15,7 +15,7 @@ from sidecar.core.commands import Notice, Occasion
 from sidecar.core.records import SeatRecord
 from sidecar.core.view import Stage
 from sidecar.errors import LedgerOutage
-from sidecar.observe.narrator import only_waits
+from sidecar.observe.undecided import Undecided
 from sidecar.ports import PodJournal, ReclaimResult
 from sidecar.secrets import MASKER
 
@@ -39,28 +39,24 @@ class PodEvents:
         """Take where to post, and a monotonic clock; nothing is posted before ``run``."""
         self._journal = journal
         self._clock = clock
-        self._stage: Stage | None = None
-        self._waits: Notice | None = None
+        self._undecided = Undecided()
         self._told: dict[str, float] = {}
         self._waiting: asyncio.Queue[_Event] = asyncio.Queue(_WAITING)
 
     def moved(self, stage: Stage) -> None:
         """Take note of a change of the stage: a pod that waited for a seat may be refused now (rule 14)."""
-        self._stage = stage
-        if stage is Stage.REFUSED and self._waits is not None:
-            self.noticed(self._waits)
+        refusal = self._undecided.moved(stage)
+        if refusal is not None:
+            self.noticed(refusal)
 
     def noticed(self, notice: Notice) -> None:
         """Take note of something that the agent noticed."""
-        if only_waits(notice, self._stage):
-            self._waits = notice
+        if self._undecided.waits(notice):
             return
         match notice.occasion:
             case Occasion.ACTIVATED:
-                self._waits = None
                 self._tell(_ACTIVATED, f"The seat{_named(notice)} is ours.", warning=False)
             case Occasion.ACTIVATION_REFUSED:
-                self._waits = None
                 self._tell(_REFUSED, f"The activation server says: {notice.text}", warning=True)
             case Occasion.LICENSE_LOST:
                 self._tell(_LOST, f"The app lost its licence{_named(notice)}; it is delivered again.", warning=True)
